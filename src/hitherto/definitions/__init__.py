@@ -1,0 +1,20 @@
+"""What a user writes: entities, fields, sources, feature views, feature services, expectations."""
+
+from hitherto.definitions import expectation as expect
+from hitherto.definitions.entity import Entity
+from hitherto.definitions.expectation import Expectation
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
+from hitherto.definitions.field import Field
+from hitherto.definitions.source import ParquetSource
+
+__all__ = [
+    "Entity",
+    "Expectation",
+    "FeatureService",
+    "FeatureView",
+    "FeatureViewProjection",
+    "Field",
+    "ParquetSource",
+    "expect",
+]

@@ -1,0 +1,59 @@
+"""Field: one feature of a view, its type, where it comes from and what is expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from hitherto.definitions.expectation import Expectation
+from hitherto.definitions.problems import check_name, here, report
+from hitherto.errors import Location
+from hitherto.types import DataType
+
+
+@dataclass(frozen=True)
+class Field:
+    """A feature.
+
+    Args:
+        name: Its name (semantics 7).
+        dtype: Its declared type; types are never inferred (semantics 8).
+        source_column: The column of the source (or of the transform's result) if it has another name.
+        expect: Row checks on the values (semantics 9).
+        description, tags: For people; they change nothing.
+
+    >>> from hitherto.types import Float64
+    >>> Field("temperature", Float64, source_column="temp").column
+    'temp'
+    """
+
+    name: str
+    dtype: DataType
+    source_column: str | None = field(default=None, kw_only=True)
+    expect: Sequence[Expectation] = field(default=(), kw_only=True)
+    description: str = field(default="", kw_only=True)
+    tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    location: Location | None = field(default_factory=here, kw_only=True, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        what = f"field {self.name!r}"
+        check_name(self.name, object=what, location=self.location)
+        if not isinstance(self.dtype, DataType):
+            report(f"{self.dtype!r} is not a type of hitherto.types.", object=what, location=self.location)
+        for expectation in self.expect:
+            if not isinstance(expectation, Expectation) or not expectation.is_row_check:
+                report(
+                    f"{expectation!r} is not a check on a field's values; checks on the whole belong into the view's expect=[...].",
+                    object=what,
+                    location=self.location,
+                )
+        object.__setattr__(self, "expect", tuple(self.expect))
+        object.__setattr__(self, "tags", dict(self.tags))
+
+    @property
+    def column(self) -> str:
+        """The column that the values are read from."""
+        return self.source_column or self.name
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self.name, self.dtype))

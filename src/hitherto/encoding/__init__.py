@@ -1,0 +1,1 @@
+"""Pure bytes: how keys and rows are written, in Python and in SQL."""

@@ -1,0 +1,389 @@
+"""FeatureStore: every verb of the product, each a short delegation to the room that does the work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from hitherto.config import Config
+from hitherto.definitions.collection import Definitions
+from hitherto.definitions.entity import Entity
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.source import ParquetSource
+from hitherto.errors import HithertoError, UnknownNameError
+from hitherto.events import DefinitionsApplied, Observer, Observers
+from hitherto.materialization.context import RunContext
+from hitherto.offline.duckdb.connection import Limits
+from hitherto.registry import discovery
+from hitherto.registry.diff import Plan
+from hitherto.registry.records import Run, TrainingSetRecord
+from hitherto.registry.sqlite import Registry
+from hitherto.timeline import Clock, instant, system_clock
+
+if TYPE_CHECKING:
+    from hitherto.materialization.materialize import OnError
+    from hitherto.materialization.preview import Preview
+    from hitherto.materialization.report import MaterializationReport
+    from hitherto.online.reader import OnlineResponse
+    from hitherto.online.store import OnlineStore
+    from hitherto.training.building import SavedTrainingSet
+    from hitherto.training.request import Missing
+    from hitherto.result import Result
+    from hitherto.training.training_set import TrainingSet
+
+logger = logging.getLogger("hitherto")
+
+Instant = datetime | date | str
+T = TypeVar("T")
+Objects = Iterable[Entity | ParquetSource | FeatureView | FeatureService]
+
+
+class FeatureStore:
+    """One project: its definitions, its published data, its lookups.
+
+    Args:
+        repo_path: The folder with hitherto.toml and the definitions.
+        env: Environment whose settings are laid over the others; HITHERTO_ENV if not given.
+        clock: A callable that returns an aware datetime; the system's clock if not given (semantics 1).
+        config: Settings built by hand, instead of a folder with hitherto.toml.
+        observers: Who is told what happens (hitherto.events).
+
+    Raises:
+        ConfigError: A setting is wrong.
+
+    A store is a context manager; `close()` ends its connections. Threads may share it.
+    """
+
+    def __init__(
+        self,
+        repo_path: str | Path | None = None,
+        *,
+        env: str | None = None,
+        clock: Clock | None = None,
+        config: Config | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.config = config if config is not None else Config.load(repo_path if repo_path is not None else ".", env=env)
+        self.clock: Clock = clock or system_clock
+        self._observers = Observers(tuple(observers))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all connections."""
+        for name in ("registry", "online_store"):
+            part = self.__dict__.pop(name, None)
+            if part is not None:
+                part.close()
+        self.__dict__.pop("context", None)
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def registry(self) -> Registry:
+        """What is deployed. Opening it first finishes runs whose process died (semantics 5)."""
+        self.__dict__["registry"] = registry = Registry(self.config.registry_path, project=self.config.project)
+        if registry.unfinished_runs():
+            self._recover()
+        return registry
+
+    @cached_property
+    def online_store(self) -> OnlineStore:
+        """Where lookups are answered from."""
+        from hitherto.online.stores import open_store
+
+        config, password = self.config, self.config.online_password()
+        return open_store(
+            config.online_url,
+            project=config.project,
+            root=config.repo_path,
+            username=config.online.username,
+            password=password.get_secret_value() if password else None,
+            timeout=config.online.timeout,
+        )
+
+    @cached_property
+    def context(self) -> RunContext:
+        """The parts as a run needs them."""
+        return RunContext(
+            project=self.config.project,
+            root=self.config.repo_path,
+            offline_path=self.config.offline_path,
+            limits=self._limits,
+            registry=self.registry,
+            open_online=lambda: self.online_store,
+            clock=self.clock,
+            observers=self._observers,
+        )
+
+    @property
+    def _limits(self) -> Limits:
+        config = self.config
+        return Limits(memory=f"{config.memory_limit}B", threads=config.offline.threads, temp_directory=config.temp_path)
+
+    def _recover(self) -> None:
+        """Reading verbs work without the online store, so here its absence is only said; materialize insists."""
+        from hitherto.materialization.recovery import recover
+
+        try:
+            recover(self.context)
+        except HithertoError as error:
+            logger.warning("An interrupted run could not be finished yet: %s", error)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell one more observer what happens from now on."""
+        self._observers = self._observers.with_observer(observer)
+        self.__dict__.pop("context", None)
+
+    # -- definitions ---------------------------------------------------------------------------------------------------
+
+    def definitions(self, objects: Objects | None = None) -> Definitions:
+        """The repo's definitions, or these objects', checked across each other. Raises DefinitionError with all problems."""
+        return discovery.load(self.config.repo_path) if objects is None else discovery.collect(objects)
+
+    def plan(self, objects: Objects | None = None) -> Plan:
+        """What `apply` would change, what has to be computed, who is affected (semantics 6).
+
+        Raises:
+            DefinitionError: All problems of the repo, with file and line; those of new and changed views with their sources too.
+        """
+        from hitherto.materialization.source_check import check_changed
+
+        wanted = self.definitions(objects)
+        plan = self.registry.plan(wanted)
+        check_changed(plan, wanted, root=self.config.repo_path, limits=self._limits)
+        return plan
+
+    def apply(self, objects: Objects | None = None, *, plan: Plan | None = None, allow_remove: bool = False) -> Plan:
+        """Set the registry to what the repo says, or to these objects.
+
+        Args:
+            objects: Definitions from a notebook, instead of the repo's.
+            plan: A plan that was looked at; the registry must not have moved since.
+            allow_remove: Whether definitions that have data may go.
+
+        Returns:
+            The plan that was carried out.
+
+        Raises:
+            DefinitionError: Something is wrong with the definitions; nothing was changed.
+            RegistryConflict: The registry has moved since the plan.
+        """
+        done = plan if plan is not None else self.plan(objects)
+        wanted = self.definitions(objects)
+        self.registry.apply(wanted, expected_serial=done.serial, now=self.context.now(), allow_remove=allow_remove)
+        lines = tuple(f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged")
+        self._observers.notify(DefinitionsApplied(self.config.project, self.registry.serial(), lines))
+        return done
+
+    # -- materialization -----------------------------------------------------------------------------------------------
+
+    def materialize(
+        self,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        *,
+        feature_views: Sequence[str] | None = None,
+        on_error: OnError = "raise",
+    ) -> MaterializationReport:
+        """Compute, check and publish `[start, end)` in available time (semantics 5).
+
+        Args:
+            start: The earliest row of each source if not given.
+            end: The clock's now if not given; it cannot be in the future.
+            feature_views: Only these; all if not given.
+            on_error: "raise", or "report" to get the report whatever happened.
+
+        Raises:
+            MaterializationRejected, MaterializationFailed: After all views are done, with `.report`.
+            IntervalError: The interval is reversed, or ends in the future.
+        """
+        return self._materialize(start, end, feature_views, on_error, incremental=False)
+
+    def materialize_incremental(
+        self, end: Instant | None = None, *, feature_views: Sequence[str] | None = None, on_error: OnError = "raise"
+    ) -> MaterializationReport:
+        """Recompute what late or changed files made stale, then go on from where each view stands to `end`."""
+        return self._materialize(None, end, feature_views, on_error, incremental=True)
+
+    def _materialize(
+        self, start: Instant | None, end: Instant | None, feature_views: Sequence[str] | None, on_error: OnError, *, incremental: bool
+    ) -> MaterializationReport:
+        from hitherto.materialization import materialize as work
+
+        bounds = {name: None if value is None else instant(value, what=name) for name, value in (("start", start), ("end", end))}
+        wanted = work.request(self.context, start=bounds["start"], end=bounds["end"], incremental=incremental)
+        return work.materialize(self.context, work.newest_versions(self.context, feature_views), wanted, on_error=on_error)
+
+    def push(self, feature_view: str, rows: Any) -> int:
+        """Write rows to the online store at once, ahead of the next run (semantics 4).
+
+        Args:
+            feature_view: Its name.
+            rows: A frame with the columns of the view's source (of its transform's result, if it has one). All rows must
+                be available by now and pass the view's row checks.
+
+        Returns:
+            How many rows were newer than what was stored. An older row never replaces a newer one; a replay does nothing.
+        """
+        from hitherto.materialization.pushing import push
+
+        return push(self.context, self.registry.snapshot().view(feature_view), rows)
+
+    # -- training ------------------------------------------------------------------------------------------------------
+
+    def get_historical_features(
+        self,
+        entity_df: Any,
+        features: Sequence[str] | FeatureService | str,
+        *,
+        full_feature_names: bool = False,
+        timestamp_field: str = "event_timestamp",
+        as_of: Instant | None = None,
+        as_served: bool = False,
+        missing: Missing = "error",
+    ) -> TrainingSet:
+        """Each entity row with what was known at its time, never later (semantics 3). Lazy.
+
+        Args:
+            entity_df: A pandas, Polars or PyArrow table, a DuckDB relation, a Path to Parquet, or SQL over the sources by name.
+            features: References "view:feature", or a feature service (itself or its name).
+            full_feature_names: Name columns `view__feature`.
+            timestamp_field: The column of times.
+            as_of: The store as it was published then.
+            as_served: For each row only what a run had published by its time: what a lookup then was given.
+            missing: "error", or "null" for rows that need ranges that no run has published.
+
+        Raises:
+            UnknownNameError, NameCollisionError, JoinKeyError, KeyTypeError: The request does not fit; names the object.
+            NotMaterializedError: When the result is asked for and a row needs a range that no run has published.
+        """
+        from hitherto.training.building import Options, build
+
+        at = None if as_of is None else instant(as_of, what="as_of")
+        options = Options(full_feature_names, timestamp_field, at, as_served, missing)
+        return build(self.context, entity_df, features, options)
+
+    def get_training_set(self, name: str, version: int | None = None) -> SavedTrainingSet:
+        """A saved training set; `.recreate()` builds it again and compares."""
+        from hitherto.training.building import load
+
+        return load(self.context, name, version)
+
+    def read(self, feature_view: str, start: Instant | None = None, end: Instant | None = None) -> Result:
+        """The published rows of a view that became available in `[start, end)`, for exploring."""
+        from hitherto.training.reading import read
+
+        begin = None if start is None else instant(start, what="start")
+        return read(self.context, feature_view, begin, None if end is None else instant(end, what="end"))
+
+    def read_latest(self, view_or_service: str | FeatureService | FeatureView, at: Instant | None = None) -> Result:
+        """The row of every key that a lookup at that instant would give, for batch scoring."""
+        from hitherto.training.reading import read_latest
+
+        return read_latest(self.context, view_or_service, None if at is None else instant(at, what="at"))
+
+    # -- lookups -------------------------------------------------------------------------------------------------------
+
+    def get_online_features(
+        self,
+        features: Sequence[str] | FeatureService | str,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+        *,
+        full_feature_names: bool = False,
+    ) -> OnlineResponse:
+        """The latest values of each entity row's keys, with a status each (semantics 4).
+
+        Args:
+            features: References "view:feature", or a feature service (itself or its name).
+            entity_rows: Rows `[{"airport": "JFK"}, ...]`, or columns `{"airport": ["JFK", ...]}`.
+            full_feature_names: Name values `view__feature`.
+
+        Raises:
+            UnknownNameError, JoinKeyError, KeyTypeError: The request does not fit.
+            ClockError: The clock is before what is published.
+            OnlineStoreUnavailable: The store does not answer in time.
+        """
+        return self.lookups.get(features, entity_rows, full_feature_names=full_feature_names)
+
+    async def get_online_features_async(
+        self,
+        features: Sequence[str] | FeatureService | str,
+        entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+        *,
+        full_feature_names: bool = False,
+    ) -> OnlineResponse:
+        """The same without blocking the event loop."""
+        return await self.lookups.get_async(features, entity_rows, full_feature_names=full_feature_names)
+
+    # -- what there is -------------------------------------------------------------------------------------------------
+
+    def list_entities(self) -> list[Entity]:
+        """What is deployed."""
+        return list(self.registry.snapshot().definitions.entities.values())
+
+    def list_sources(self) -> list[ParquetSource]:
+        """What is deployed."""
+        return list(self.registry.snapshot().definitions.sources.values())
+
+    def list_feature_views(self) -> list[FeatureView]:
+        """What is deployed."""
+        return list(self.registry.snapshot().definitions.feature_views.values())
+
+    def list_feature_services(self) -> list[FeatureService]:
+        """What is deployed."""
+        return list(self.registry.snapshot().definitions.feature_services.values())
+
+    def list_runs(self, *, feature_view: str | None = None, state: str | None = None) -> list[Run]:
+        """Runs, the newest first."""
+        return list(self.registry.runs(view=feature_view, state=state))  # type: ignore[arg-type]
+
+    def list_training_sets(self) -> list[TrainingSetRecord]:
+        """Saved training sets."""
+        return list(self.registry.training_sets())
+
+    def get_entity(self, name: str) -> Entity:
+        """The deployed entity of a name. Raises UnknownNameError."""
+        return _named("entity", name, self.registry.snapshot().definitions.entities)
+
+    def get_source(self, name: str) -> ParquetSource:
+        """The deployed source of a name. Raises UnknownNameError."""
+        return _named("source", name, self.registry.snapshot().definitions.sources)
+
+    def get_feature_view(self, name: str) -> FeatureView:
+        """The deployed feature view of a name. Raises UnknownNameError."""
+        return _named("feature view", name, self.registry.snapshot().definitions.feature_views)
+
+    def get_feature_service(self, name: str) -> FeatureService:
+        """The deployed feature service of a name. Raises UnknownNameError."""
+        return _named("feature service", name, self.registry.snapshot().definitions.feature_services)
+
+    def get_run(self, run_id: str) -> Run:
+        """A run. Raises UnknownNameError."""
+        return self.registry.run(run_id)
+
+
+def preview(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> Preview:
+    """What `FeatureView.preview` does."""
+    from hitherto.materialization.preview import preview as run
+
+    file = view.location.file if view.location else None
+    folder = Path(repo_path) if repo_path is not None else Path(file).parent if file and Path(file).exists() else Path.cwd()
+    return run(replace(view), root=folder.absolute(), limit=limit, limits=Limits())
+
+
+def _named(kind: str, name: str, known: Mapping[str, T]) -> T:
+    if name not in known:
+        raise UnknownNameError(kind, name, known)
+    return known[name]

@@ -1,0 +1,1 @@
+"""Where published data comes from, and what depends on it."""

@@ -1,0 +1,75 @@
+"""Preview: a view's transform and checks on real rows, with nothing written."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.result import Result
+from hitherto.materialization.staging import SourceRows, stage_rows
+from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
+from hitherto.sources.files import list_files
+from hitherto.sql import quote
+from hitherto.timeline import Interval
+from hitherto.validation.report import CheckResult, rejects
+
+
+@dataclass(frozen=True)
+class PreviewReport:
+    """What a run over these rows would say."""
+
+    rows_read: int
+    rows_quarantined: int
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check would reject the run."""
+        return not rejects(self.checks)
+
+    def __str__(self) -> str:
+        verdict = "would be published" if self.ok else "would be REJECTED"
+        broken = [f"  {check}" for check in self.checks if check.broken or not check.passed]
+        return "\n".join([f"{self.rows_read:,} rows read, {self.rows_quarantined:,} set aside; {verdict}", *broken])
+
+
+class Preview(Result):
+    """The rows that would go on: keys, event, created and available time, features; `report` and `quarantined` beside them."""
+
+    def __init__(self, rows: pa.Table, quarantined: pa.Table, report: PreviewReport) -> None:
+        super().__init__(rows)
+        self.report = report
+        self.quarantined = Result(quarantined)
+
+    def __str__(self) -> str:
+        return f"{self.report}\n{super().__str__()}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self.report))}</pre>{super()._repr_html_()}"
+
+
+def preview(view: FeatureView, *, root: Path, limits: Limits, limit: int | None = None, interval: Interval | None = None) -> Preview:
+    """Stage rows of the source and report on them.
+
+    Args:
+        view: The view.
+        root: What the source's path is relative to.
+        limits: Of the engine.
+        limit: How many rows of the source to read; all if not given.
+        interval: Only rows that are available in it.
+
+    Raises:
+        SourceError, TransformError: As a run would.
+    """
+    files = list_files(view.source, root=root)
+    with connect(limits) as con, storage_errors(f"Previewing feature view {view.name!r}"):
+        staged = stage_rows(con, SourceRows(view, files, root), interval, limit=limit)
+        times = "__event as event_time, __created as created_time, __available as available_time"
+        columns = ", ".join([*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.feature_names)])
+        rows = con.sql(f"select {columns} from staged").to_arrow_table()
+        quarantined = con.sql("select * from quarantined").to_arrow_table()
+    return Preview(rows, quarantined, PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks))

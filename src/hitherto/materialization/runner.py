@@ -1,0 +1,367 @@
+"""One run: planned -> staging -> validated -> pushing -> published; or rejected, or failed (semantics 5).
+
+Nothing before `publish` changes what anybody reads, so a run that ends early leaves the last good data serving.
+From `pushing` on a run only goes forward: `push_and_publish` can be repeated with what the registry holds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from hitherto.encoding.row_codec import sequence_of
+from hitherto.errors import HithertoError, OnlineStoreError
+from hitherto.events import RunFinished, RunProgressed, RunStarted
+from hitherto.lineage.revision import provenance
+from hitherto.materialization.context import RunContext
+from hitherto.materialization.report import RunReport, report_of
+from hitherto.materialization.staging import SourceRows, export_quarantine, stage_rows
+from hitherto.offline.duckdb import online_rows, reading, segments
+from hitherto.offline.duckdb.connection import connect, storage_errors
+from hitherto.offline.duckdb.visible import attached, new_key_count
+from hitherto.offline.plan import SegmentRead, visible_state
+from hitherto.online.store import Place
+from hitherto.registry import ledger
+from hitherto.registry.records import Publication, Run, RunState, Segment, SourceFile, ViewVersion
+from hitherto.timeline import Interval
+from hitherto.validation import profile, whole
+from hitherto.validation.report import CheckResult, rejects
+from hitherto.validation.staging import Staged
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE_KEYS = 256
+"""How many pushed rows are read back before a run is published."""
+
+
+class Rejected(Exception):  # noqa: N818  (control flow inside a run, never leaves this module)
+    """A check of severity fail was broken."""
+
+    def __init__(self, checks: tuple[CheckResult, ...]) -> None:
+        super().__init__("rejected")
+        self.checks = checks
+
+
+def run_interval(context: RunContext, version: ViewVersion, interval: Interval, files: Sequence[SourceFile]) -> RunReport:
+    """Materialize one interval of a view version. The caller holds the view's lock.
+
+    Returns:
+        The report; a refusal or a fault is in its `state` and `error`, and in the registry.
+    """
+    began = time.perf_counter()
+    run = context.registry.begin_run(version.view, version.version, interval, began_at=context.now())
+    context.observers.notify(RunStarted(run.run_id, run.view, run.version, interval))
+    try:
+        run = _begin_online(context, version, run)
+        run = _stage_and_write(context, version, run, files)
+        run = push_and_publish(context, version, run, began=began)
+    except Rejected as refusal:
+        broken = "; ".join(str(check) for check in refusal.checks if check.severity == "fail" and not check.passed)
+        run = _end(context, run, "rejected", f"Rejected: {broken}. The last good data keeps serving.", began)
+    except HithertoError as error:
+        run = _end(context, run, "failed", str(error), began)
+    report = report_of(run, context.registry.segments(run.view, run.version))
+    context.observers.notify(RunFinished(run.run_id, run.view, run.version, run.state, run.rows_written, run.error))
+    return report
+
+
+def _end(context: RunContext, run: Run, state: RunState, error: str, began: float) -> Run:
+    """Close a run that did not publish, and remove its segment: nothing half-done stays behind.
+
+    A run that was already pushing stays as it is, with its cause: the next command finishes it.
+    """
+    seconds = time.perf_counter() - began
+    if context.registry.run(run.run_id).state == "pushing":
+        return context.registry.update_run(run.run_id, error=error, seconds=seconds)
+    segment_path(context, run).unlink(missing_ok=True)
+    return context.registry.update_run(run.run_id, state=state, error=error, finished_at=context.now(), seconds=seconds)
+
+
+def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
+    """Take the run's place in the online store: its sequence, its token, the generation it will write."""
+    if not version.definition.online:
+        return context.registry.update_run(run.run_id, state="staging")
+    covered = ledger.covered(context.registry.publications(run.view, run.version))
+    full = version.generation == 0 or all(run.interval.covers(one) for one in covered)
+    generation = version.generation + 1 if full else version.generation
+    place = context.place(version, generation)
+    store = context.open_online()
+    store.raise_token(place, run.token)
+    return context.registry.update_run(
+        run.run_id, state="staging", generation=generation, online_sequence=store.next_sequence(place)
+    )
+
+
+def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files: Sequence[SourceFile]) -> Run:
+    """Read, check and write the rows. Ends in state `pushing`, or raises."""
+    view = version.definition
+    with storage_errors(f"Materializing feature view {view.name!r}"):
+        con = connect(context.limits)
+    with con, storage_errors(f"Materializing feature view {view.name!r}"):
+        staged = stage_rows(con, SourceRows(view, files, context.root), run.interval)
+        _progress(context, run, "checked", staged.rows_read)
+        if staged.rows_quarantined:
+            export_quarantine(con, quarantine_path(context, run))
+        run = context.registry.update_run(run.run_id, rows_read=staged.rows_read, rows_quarantined=staged.rows_quarantined)
+        if rejects(staged.checks):
+            run = context.registry.update_run(run.run_id, checks=_json(staged.checks))
+            raise Rejected(staged.checks)
+        written = segments.write(
+            con, view, relation="staged", path=segment_path(context, run), row_bytes=online_rows.row_bytes_sql(view)
+        )
+        _progress(context, run, "written", written.rows)
+        _conserved(view.name, staged, written)
+        state = current_state(context, version)
+        run = _check_whole(context, con, version, run, staged=staged, written=written, state=state)
+        return _prepare_publish(context, con, version, run, files=files, written=written, state=state)
+
+
+def _check_whole(
+    context: RunContext,
+    con: duckdb.DuckDBPyConnection,
+    version: ViewVersion,
+    run: Run,
+    *,
+    staged: Staged,
+    written: segments.WrittenSegment,
+    state: Sequence[SegmentRead],
+) -> Run:
+    """Profile the rows and judge them as a whole; all results go to the run."""
+    view = version.definition
+    shape = profile.compute(con, "staged", view)
+    last = next((one for one in context.registry.runs(view=view.name, state="published") if one.version == run.version and one.profile), None)
+    asks_new_keys = any(one.kind == "new_keys" for one in view.expect)
+    facts = whole.WholeFacts(
+        rows=written.rows,
+        keys=written.keys,
+        new_keys=new_key_count(con, view, state, "staged") if asks_new_keys and state else None,
+        newest_event=_newest_event(con),
+        end=run.interval.end,
+        profile=shape,
+        previous_profile=last.profile if last else None,
+    )
+    checks = (*staged.checks, *whole.evaluate(view, facts))
+    run = context.registry.update_run(
+        run.run_id,
+        checks=_json(checks),
+        profile=shape,
+        rows_written=written.rows,
+        rows_superseded=written.superseded,
+        source=provenance(view, context.root),
+    )
+    if rejects(checks):
+        raise Rejected(checks)
+    return context.registry.update_run(run.run_id, state="validated")
+
+
+def _prepare_publish(
+    context: RunContext,
+    con: duckdb.DuckDBPyConnection,
+    version: ViewVersion,
+    run: Run,
+    *,
+    files: Sequence[SourceFile],
+    written: segments.WrittenSegment,
+    state: Sequence[SegmentRead],
+) -> Run:
+    """Write down what publishing will do, so that it can be finished by anybody."""
+    view = version.definition
+    unchanged = _is_published(context, con, version, run, written, state)
+    segment = None
+    if unchanged or not written.rows:
+        written.path.unlink()
+    else:
+        segment = Segment(
+            segment_id=run.run_id,
+            view=view.name,
+            version=run.version,
+            run_id=run.run_id,
+            interval=run.interval,
+            path=str(written.path.relative_to(context.offline_path)),
+            rows=written.rows,
+            keys=written.keys,
+            content_hash=written.content_hash,
+            file_hash=written.file_hash,
+            indexed=written.indexed,
+        )
+    pending = {
+        "unchanged": unchanged,
+        "segment": _segment_json(segment) if segment else None,
+        "files": [dataclasses.asdict(file) for file in files],
+    }
+    return context.registry.update_run(run.run_id, state="pushing", pending=pending)
+
+
+def _is_published(
+    context: RunContext,
+    con: duckdb.DuckDBPyConnection,
+    version: ViewVersion,
+    run: Run,
+    written: segments.WrittenSegment,
+    state: Sequence[SegmentRead],
+) -> bool:
+    """Whether exactly these rows are already what everybody reads for the interval."""
+    publications = context.registry.publications(run.view, run.version)
+    if not any(one.covers(run.interval) for one in ledger.covered(publications)):
+        return False
+    with attached(con, state, view=run.view):
+        return segments.content_of(con, version.definition, reading.content_rows(version.definition, state, run.interval)) == written.content_hash
+
+
+def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, began: float) -> Run:
+    """Write the online store, read a sample back, publish. Safe to repeat until it succeeds.
+
+    `began` is the performance counter at the start, for the report.
+    """
+    segment = _segment_from_json(run.pending["segment"]) if run.pending["segment"] else None
+    files = tuple(SourceFile(**file) for file in run.pending["files"])
+    publications = context.registry.publications(run.view, run.version)
+    known = {**context.registry.segments(run.view, run.version), **({segment.segment_id: segment} if segment else {})}
+    unchanged = bool(run.pending["unchanged"])
+    before = visible_state(ledger.pieces(publications), known, context.offline_path)
+    after = before if unchanged else visible_state(ledger.pieces([*publications, _next(run, segment, publications, context.now())]), known, context.offline_path)
+    pushed = 0
+    needs_push = not unchanged or version.generation != run.generation
+    if version.definition.online and needs_push:
+        pushed = _push(context, version, run, before=before, after=after, watermark=ledger.watermark(publications) or run.interval.end)
+    run = context.registry.publish(
+        context.registry.update_run(run.run_id, keys_pushed=pushed, error=None, seconds=time.perf_counter() - began),
+        segment=segment,
+        files=files,
+        published_at=context.now(),
+        generation=run.generation if needs_push else version.generation,
+        unchanged=unchanged,
+        switch=_completes(context, version, run),
+    )
+    _drop_old_generations(context, version, run)
+    return run
+
+
+def _push(
+    context: RunContext, version: ViewVersion, run: Run, *, before: Sequence[SegmentRead], after: Sequence[SegmentRead], watermark: int
+) -> int:
+    view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
+    retention = view.online_retention_micros
+    keep_from = None if retention is None else max(run.interval.end, watermark) - retention
+    sample: list[tuple[bytes, bytes | None]] = []
+    with connect(context.limits) as con:
+        if run.generation != version.generation:
+            rows = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
+            pushed = store.load(place, _sampled(rows, sample, _reporter(context, run)), token=run.token)
+        else:
+            rows = online_rows.changed_winners(
+                con, view, before=before, after=after, interval=run.interval, sequence=run.online_sequence, keep_from=keep_from
+            )
+            pushed = store.write(place, _sampled(rows, sample, _reporter(context, run)), token=run.token, sequence=run.online_sequence)
+    _read_back(context, place, run, sample)
+    return pushed
+
+
+def _sampled(rows: Iterator[pa.RecordBatch], sample: list[tuple[bytes, bytes | None]], report: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+    """Pass batches on, remembering the first rows of each and reporting how far it got."""
+    done = 0
+    for batch in rows:
+        head = batch.slice(0, max(0, min(4, SAMPLE_KEYS - len(sample))))
+        sample.extend(zip(*(column.cast(pa.binary()).to_pylist() for column in head.columns[:2]), strict=True))
+        yield batch
+        done += batch.num_rows
+        report(done)
+
+
+def _read_back(context: RunContext, place: Place, run: Run, sample: Sequence[tuple[bytes, bytes | None]]) -> None:
+    """The store must answer with what was written, or with a push that came after the run began."""
+    stored = context.open_online().read(place, [key for key, _ in sample])
+    for (_, written), found in zip(sample, stored, strict=True):
+        if found != written and not (found is not None and sequence_of(found) > run.online_sequence):
+            raise OnlineStoreError(
+                f"Feature view {run.view!r}: the online store does not return what was just written to it. "
+                "Check that it does not evict keys (hitherto doctor), then materialize again."
+            )
+
+
+def _completes(context: RunContext, version: ViewVersion, run: Run) -> bool:
+    """Whether with this run the version has published all that the serving one had, so that it takes over (semantics 6)."""
+    if version.serving_from is not None:
+        return False
+    serving = next((one for one in context.registry.view_versions(run.view) if one.serving_from is not None and one.serving_until is None), None)
+    if serving is None:
+        return True
+    publications = context.registry.publications(run.view, run.version)
+    mine = ledger.covered([*publications, _next(run, None, publications, 0)])
+    theirs = ledger.covered(context.registry.publications(run.view, serving.version))
+    return all(any(one.covers(other) for one in mine) for other in theirs)
+
+
+def _drop_old_generations(context: RunContext, version: ViewVersion, run: Run) -> None:
+    """Remove generations before the last one; that one stays for readers that have not yet heard of the switch."""
+    if not version.definition.online:
+        return
+    store = context.open_online()
+    for place in store.places(context.project, run.view):
+        if place.version == run.version and place.generation < run.generation - 1:
+            store.drop(place)
+
+
+def current_state(context: RunContext, version: ViewVersion) -> tuple[SegmentRead, ...]:
+    """The published state of a view version."""
+    publications = context.registry.publications(version.view, version.version)
+    return visible_state(ledger.pieces(publications), context.registry.segments(version.view, version.version), context.offline_path)
+
+
+def segment_path(context: RunContext, run: Run) -> Path:
+    """Where the run's segment lies once it is written."""
+    return context.offline_path / run.view / f"v{run.version}" / f"{run.run_id}.duckdb"
+
+
+def quarantine_path(context: RunContext, run: Run) -> Path:
+    """Where the rows lie that the run set aside."""
+    return context.offline_path / run.view / f"v{run.version}" / f"{run.run_id}.quarantine.parquet"
+
+
+def _next(run: Run, segment: Segment | None, publications: Sequence[Publication], now: int) -> Publication:
+    """The publication that this run is about to become."""
+    number = max((one.number for one in publications), default=0) + 1
+    return Publication(number, run.view, run.version, run.run_id, run.sequence, run.interval, segment.segment_id if segment else None, now)
+
+
+def _conserved(view: str, staged: Staged, written: segments.WrittenSegment) -> None:
+    total = written.rows + written.superseded + staged.rows_quarantined
+    if staged.rows_read != total:
+        raise HithertoError(
+            f"Feature view {view!r}: {staged.rows_read} rows were read, but {written.rows} written + {written.superseded} superseded "
+            f"+ {staged.rows_quarantined} quarantined make {total}. This is a fault of Hitherto; nothing was published."
+        )
+
+
+def _newest_event(con: duckdb.DuckDBPyConnection) -> int | None:
+    newest: int | None = con.execute("select epoch_us(max(__event)) from staged").fetchall()[0][0]
+    return newest
+
+
+def _json(checks: Iterable[CheckResult]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(check.to_json() for check in checks)
+
+
+def _segment_json(segment: Segment) -> dict[str, Any]:
+    return {**dataclasses.asdict(segment), "interval": [segment.interval.start, segment.interval.end]}
+
+
+def _segment_from_json(data: Mapping[str, Any]) -> Segment:
+    start, end = data["interval"]
+    return Segment(**{**data, "interval": Interval(start, end)})
+
+
+def _progress(context: RunContext, run: Run, stage: str, rows: int) -> None:
+    context.observers.notify(RunProgressed(run.run_id, run.view, stage, rows))
+
+
+def _reporter(context: RunContext, run: Run) -> Callable[[int], None]:
+    return lambda rows: _progress(context, run, "pushing", rows)
+
+

@@ -1,0 +1,91 @@
+"""The first half of a run: source files -> relation -> transform -> typed, checked rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.errors import SourceError, TransformError
+from hitherto.registry.records import SourceFile
+from hitherto.sources import transform
+from hitherto.sources.relation import available_sql, open_relation
+from hitherto.sql import text, timestamp
+from hitherto.timeline import Interval
+from hitherto.validation import columns, staging
+from hitherto.validation.staging import Staged
+
+if TYPE_CHECKING:
+    import duckdb
+
+SOURCE, WINDOW, TRANSFORMED = "__source", "__window", "__transformed"
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """Where a run reads from."""
+
+    view: FeatureView
+    files: Sequence[SourceFile]
+    root: Path
+
+
+def stage_rows(con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None) -> Staged:
+    """Stage the view's rows of an interval in the connection: `staged`, `quarantined` (see validation.staging).
+
+    Args:
+        con: An in-memory database.
+        rows: The view and its source's files.
+        interval: In available time; None is everything.
+        limit: Read only so many rows of the source (for previews).
+
+    Raises:
+        SourceError: A column is missing, or its type cannot be taken as declared.
+        TransformError: The SELECT is refused, or fails.
+    """
+    relation = view_relation(con, rows, interval, limit=limit)
+    described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}
+    problems = columns.check_columns(rows.view, described)
+    if problems:
+        raise SourceError(f"Feature view {rows.view.name!r} ({rows.view.location}): " + " ".join(problems))
+    return staging.stage(con, rows.view, relation=relation, interval=interval)
+
+
+def view_relation(con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None) -> str:
+    """The name of the relation that holds the view's rows: the source's, or the transform's result."""
+    view = rows.view
+    wanted = None if view.sql else {*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema)}
+    open_relation(con, view.source, rows.files, root=rows.root, name=SOURCE, columns=wanted)
+    if view.sql is None and limit is None:
+        return SOURCE
+    where = f" where {_window(view, interval)}" if view.sql and interval else ""
+    cut = f" limit {int(limit)}" if limit is not None else ""
+    con.execute(f"create or replace temp view {WINDOW} as select * from {SOURCE}{where}{cut}")
+    if view.sql is None:
+        return WINDOW
+    complaint = transform.check(view.sql)
+    if complaint:
+        raise TransformError(f"The transform of feature view {view.name!r} ({view.location}) is refused: {complaint}")
+    transform.run(con, view.sql, relation=WINDOW, name=TRANSFORMED, view=view)
+    return TRANSFORMED
+
+
+def _window(view: FeatureView, interval: Interval) -> str:
+    """What the transform sees: rows available in [start - lookback, end), and those without a time."""
+    available = available_sql(view.source)
+    before_end = f"{available} < {timestamp(interval.end)}"
+    lookback = view.lookback_micros
+    window = before_end if lookback is None else f"{available} >= {timestamp(interval.start - lookback)} and {before_end}"
+    return f"(({window}) or ({available}) is null)"
+
+
+
+
+def export_quarantine(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Write the rows that were set aside, with their reasons, to a Parquet file beside the segments."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    con.execute(f"copy quarantined to {text(str(temporary))} (format parquet, compression zstd)")
+    temporary.rename(path)

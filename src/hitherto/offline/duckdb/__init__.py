@@ -1,0 +1,1 @@
+"""The offline engine on DuckDB. One immutable database file per segment."""

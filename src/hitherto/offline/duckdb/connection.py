@@ -1,0 +1,66 @@
+"""Connections: in memory, UTC, with the project's limits."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from hitherto.errors import HithertoError, StorageError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one connection may use. `memory` as DuckDB reads it ("2GB"); None is DuckDB's default."""
+
+    memory: str | None = None
+    threads: int | None = None
+    temp_directory: Path | None = None
+
+
+def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
+    """A new in-memory database in UTC."""
+    con = duckdb.connect(":memory:")
+    con.execute("set timezone = 'UTC'")
+    if limits.memory:
+        con.execute("set memory_limit = ?", [limits.memory])
+    if limits.threads:
+        con.execute("set threads = ?", [limits.threads])
+    if limits.temp_directory:
+        limits.temp_directory.mkdir(parents=True, exist_ok=True)
+        con.execute("set temp_directory = ?", [str(limits.temp_directory)])
+    # An ASOF join chooses a nested loop by an estimate that can be wrong by any factor; never take that risk.
+    con.execute("set asof_loop_join_threshold = 0")
+    con.execute("set enable_progress_bar = false")
+    return con
+
+
+@contextmanager
+def storage_errors(what: str) -> Iterator[None]:
+    """Turn the engine's and the system's errors into ours; `what` names the object and the step."""
+    try:
+        yield
+    except HithertoError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{what}: {error.strerror or error}.{_remedy(error)}") from error
+    except duckdb.OutOfMemoryException as error:
+        raise StorageError(f"{what}: out of memory. Raise offline.memory_limit or give offline.temp_directory more room. ({_first_line(error)})") from error
+    except duckdb.Error as error:
+        raise StorageError(f"{what}: {_first_line(error)}") from error
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return " The disk is full: free some space and run the command again; nothing that was published is touched."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return " Make the directory writable for this user, or set offline.path to one that is."
+    return ""
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

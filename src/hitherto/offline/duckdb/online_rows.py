@@ -1,0 +1,92 @@
+"""What a run writes to the online store: the winner of every key it touched, encoded by the engine, no row in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.encoding.key_codec import key_sql
+from hitherto.encoding.row_codec import payload_sql, value_sql
+from hitherto.offline.duckdb.connection import storage_errors
+from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list
+from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of
+from hitherto.offline.plan import SegmentRead
+from hitherto.sql import quote, timestamp
+from hitherto.timeline import Interval
+
+BATCH_ROWS = 8_192
+
+
+def row_bytes_sql(view: FeatureView) -> str:
+    """The canonical bytes of a row's values (semantics 2), over the view's feature columns."""
+    return payload_sql([(quote(field.name), field.dtype) for field in view.schema])
+
+
+def all_winners(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, sequence: int, keep_from: int | None
+) -> Iterator[pa.RecordBatch]:
+    """(key, value) of every key's winner over the published state, sorted by key: a full load.
+
+    `keep_from` is the event time before which rows have passed their online retention; None keeps all.
+    """
+    kept = f" where {EVENT} >= {timestamp(keep_from)}" if keep_from is not None else ""
+    query = f"select {_key(view)} as key, {_value(view, sequence)} as value from ({greatest_rows(view, state)}){kept} order by key"
+    yield from _stream(con, view, state, query)
+
+
+def changed_winners(
+    con: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    *,
+    before: Sequence[SegmentRead],
+    after: Sequence[SegmentRead],
+    interval: Interval,
+    sequence: int,
+    keep_from: int | None,
+) -> Iterator[pa.RecordBatch]:
+    """(key, value) for every key that has a row in the interval before or after the run; a null value removes the key.
+
+    Args:
+        before: The published state as the run found it.
+        after: The state with the run's segment in it.
+        interval: What the run publishes: the rows of `before` in it are masked.
+        sequence: The run's sequence in the online store.
+        keep_from: As in `all_winners`.
+    """
+    columns = key_list(view) or "1 as __one"
+    touched = [rows_of(segment, f"{columns}, {AVAILABLE}") for segment in (*before, *after)]
+    where = inside([interval])
+    names = key_list(view) or "__one"
+    keys = f"select distinct {names} from ({' union all '.join(touched)}) where {where}"
+    if keep_from is not None:
+        # What passed its online retention since the last run goes too; readers hide it already.
+        keys += f" union select {columns} from ({greatest_rows(view, before)}) where {EVENT} < {timestamp(keep_from)}"
+    value = f"case when {EVENT} is null{_forgotten(keep_from)} then null else {_value(view, sequence)} end"
+    with attached(con, (*before, *after), view=view.name):
+        con.execute(f"create or replace temp table __touched as {keys}")
+    query = (
+        f"select {_key(view, prefix='t.')} as key, {value} as value from __touched t "
+        f"left join ({greatest_rows(view, after, keys='__touched')}) w on {key_join(view, 't', 'w')} order by key"
+    )
+    yield from _stream(con, view, after, query)
+
+
+def _forgotten(keep_from: int | None) -> str:
+    return "" if keep_from is None else f" or {EVENT} < {timestamp(keep_from)}"
+
+
+def _key(view: FeatureView, *, prefix: str = "") -> str:
+    return key_sql([(prefix + quote(name), kind) for name, kind in view.join_keys.items()])
+
+
+def _value(view: FeatureView, sequence: int) -> str:
+    return value_sql(event=EVENT, created=CREATED, available=AVAILABLE, sequence=sequence, payload=row_bytes_sql(view))
+
+
+def _stream(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str) -> Iterator[pa.RecordBatch]:
+    with attached(con, state, view=view.name), storage_errors(f"Encoding rows of feature view {view.name!r}"):
+        con.execute("set preserve_insertion_order = true")
+        yield from con.sql(query).to_arrow_reader(BATCH_ROWS)

@@ -1,0 +1,53 @@
+"""Offline reads without entity rows: an interval of the published rows, or the latest row of each key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.offline.duckdb.connection import storage_errors
+from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_list, order_by, rank, row_columns
+from hitherto.offline.duckdb.visible import attached, inside, rows_of_all
+from hitherto.offline.plan import SegmentRead
+from hitherto.sql import quote, quote_all, timestamp
+from hitherto.timeline import Interval
+
+
+def read(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], interval: Interval | None) -> pa.Table:
+    """The published rows available in the interval, in the canonical order: keys, event_time, available_time, features."""
+    where = f" where {inside([interval])}" if interval else ""
+    query = f"select {_columns(view)} from (select * from ({rows_of_all(view, state)}){where} order by {order_by(view)})"
+    return _run(con, view, state, query)
+
+
+def read_latest(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, at: int) -> pa.Table:
+    """For each key the winner at an instant, ttl applied as a lookup would (semantics 3), in the order of keys."""
+    expired = f" and epoch_us({EVENT}) >= {at - view.ttl_micros}" if view.ttl_micros is not None else ""
+    partition = key_list(view) or "1"
+    query = (
+        f"select {_columns(view)} from (select * from (select * from ({rows_of_all(view, state)}) where {AVAILABLE} <= {timestamp(at)} "
+        f"qualify row_number() over (partition by {partition} order by {rank()} desc) = 1) where true{expired} order by {order_by(view)})"
+    )
+    return _run(con, view, state, query)
+
+
+def content_rows(view: FeatureView, state: Sequence[SegmentRead], interval: Interval) -> str:
+    """A relation of the published rows in an interval, as segments hold them."""
+    return f"(select {quote_all(row_columns(view))} from ({rows_of_all(view, state)}) where {inside([interval])})"
+
+
+def _columns(view: FeatureView) -> str:
+    times = [f"{EVENT} as event_time", f"{CREATED} as created_time", f"{AVAILABLE} as available_time"]
+    return ", ".join([*(quote(name) for name in view.join_keys), *times, *(quote(name) for name in view.feature_names)])
+
+
+def _run(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str) -> pa.Table:
+    with attached(con, state, view=view.name), storage_errors(f"Reading feature view {view.name!r}"):
+        con.execute("set preserve_insertion_order = true")
+        table = con.sql(query).to_arrow_table()
+    kinds = {**view.join_keys, **{field.name: field.dtype for field in view.schema}}
+    utc = pa.timestamp("us", tz="UTC")
+    return table.cast(pa.schema([(name, kinds[name].arrow if name in kinds else utc) for name in table.column_names]))

@@ -1,0 +1,159 @@
+"""One open LMDB environment: growth, other processes' growth, forks, folders that were replaced or removed.
+
+LMDB wants an environment opened once per process, no transaction open while its map is resized, and no handle used after
+a fork. So handles live in one table of this process, reads hold a lock for their microseconds, and writers another one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from hitherto.errors import OnlineStoreError, StorageError
+
+Answer = TypeVar("Answer")
+FIRST_MAP_SIZE = 16 << 20
+_MAX_READERS = 1024
+_DATA_FILE = "data.mdb"
+
+
+class Environment:
+    """One environment of this process. `identity` tells a folder that was replaced by another of the same name."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.path = path
+        with store_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            self._lmdb = lmdb.open(
+                str(path), map_size=FIRST_MAP_SIZE, max_readers=_MAX_READERS, max_dbs=0, readahead=False, sync=durable
+            )
+            # Slots of readers that were killed would keep old pages alive for ever.
+            self._lmdb.reader_check()
+            self.identity = identity_of(path)
+        self._reading = threading.Lock()
+        self._writing = threading.RLock()
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of keys, of one instant."""
+        while True:
+            try:
+                with self._reading, self._lmdb.begin() as transaction:
+                    get = transaction.get
+                    return [get(key) for key in keys]
+            except lmdb.MapResizedError:
+                self._adopt_map_size()
+            except lmdb.ReadersFullError:
+                if not self._lmdb.reader_check():
+                    raise
+
+    def update(self, change: Callable[[lmdb.Transaction], Answer]) -> Answer:
+        """Run a change in one write transaction; it is run again, from the beginning, when the map had to grow."""
+        with self._writing:
+            while True:
+                try:
+                    with self._lmdb.begin(write=True) as transaction:
+                        return change(transaction)
+                except lmdb.MapFullError:
+                    with self._reading:
+                        self._lmdb.set_mapsize(self._lmdb.info()["map_size"] * 2)
+                except lmdb.MapResizedError:
+                    self._adopt_map_size()
+
+    def _adopt_map_size(self) -> None:
+        # Another process has grown the map: 0 takes over its size.
+        with self._writing, self._reading:
+            self._lmdb.set_mapsize(0)
+
+    def flush(self) -> None:
+        """Make everything durable."""
+        self._lmdb.sync(True)
+
+    def close(self) -> None:
+        """Close it, once nobody reads or writes."""
+        with self._writing, self._reading:
+            self._lmdb.close()
+
+
+class Environments:
+    """The open environments of this process, by path; empty again in a forked child."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, Environment] = {}
+        self._inherited: list[dict[Path, Environment]] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def get(self, path: Path, *, create: bool = False) -> Environment | None:
+        """The environment at a path; None if there is none and it is not to be made."""
+        if self._pid != os.getpid():
+            self._forget_parent()
+        identity = identity_of(path)
+        known = self._open.get(path)
+        if known is not None and known.identity == identity:
+            return known
+        if identity is None and not create:
+            if known is not None:
+                self.close(path)
+            return None
+        return self._reopen(path)
+
+    def close(self, path: Path) -> None:
+        """Close the environment at a path, if it is open."""
+        with self._lock:
+            known = self._open.pop(path, None)
+        if known is not None:
+            known.close()
+
+    def close_under(self, folder: Path) -> None:
+        """Close all environments under a folder."""
+        for path in [path for path in self._open if path.is_relative_to(folder)]:
+            self.close(path)
+
+    def _reopen(self, path: Path) -> Environment:
+        with self._lock:
+            known = self._open.get(path)
+            if known is not None and known.identity == identity_of(path):
+                return known
+            # Dropped generations keep their disk space as long as somebody has them open.
+            for stale in [one for one in self._open.values() if one.identity != identity_of(one.path)]:
+                del self._open[stale.path]
+                stale.close()
+            self._open[path] = Environment(path)
+            return self._open[path]
+
+    def _forget_parent(self) -> None:
+        # Not closed: the parent still uses them, and LMDB forbids a child to touch them at all.
+        self._inherited.append(self._open)
+        self._open, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+
+
+def identity_of(path: Path) -> tuple[int, int] | None:
+    """What tells the environment in a folder from another one that had its name; None if there is none."""
+    try:
+        found = os.stat(f"{path}/{_DATA_FILE}")
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """LMDB's and the file system's exceptions as ours."""
+    try:
+        yield
+    except lmdb.DiskError as error:
+        raise StorageError(f"The online store at {path} cannot be written: {error}. Free some space and run again.") from error
+    except lmdb.Error as error:
+        raise OnlineStoreError(f"The online store at {path} failed: {error}.") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"The online store's folder {path} cannot be used: {reason}. It must be writable, also for readers.") from error
+
+
+OPEN = Environments()

@@ -1,0 +1,177 @@
+"""RedisOnlineStore: one Redis key per (place, entity key), its value the stored value as it is.
+
+Lookups are one MGET for all views. Full loads go to a fresh generation by plain MSET; runs and pushes compare and set in Lua.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from hitherto.online.batches import keys_of, pieces, require_values, values_of
+from hitherto.online.redis.bulk import send_rows
+from hitherto.online.redis.connections import Connections
+from hitherto.online.redis.keyspace import (
+    place_member,
+    place_of,
+    places_key,
+    row_head,
+    row_keys,
+    sequence_key,
+    token_key,
+)
+from hitherto.online.redis.scripts import CHANGE, RAISE_TOKEN
+from hitherto.online.store import Place, Read
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_READ_KEYS, _LOAD_ROWS, _CHANGE_ROWS, _SCAN_KEYS = 10_000, 2_000, 500, 1_000
+
+
+class RedisOnlineStore:
+    """Rows in a Redis (7.0 or newer) or Valkey server."""
+
+    def __init__(self, url: str, *, username: str | None = None, password: str | None = None, timeout: float = 2.0) -> None:
+        self._connections = Connections(url, username=username, password=password, timeout=timeout)
+        self._change_script = self._connections.client.register_script(CHANGE)
+        self._raise_script = self._connections.client.register_script(RAISE_TOKEN)
+
+    def __repr__(self) -> str:
+        return f"RedisOnlineStore({self._connections.server!r})"
+
+    def read(self, place: Place, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See OnlineStore.read."""
+        return self._get(row_keys(place, keys))
+
+    def read_many(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
+        """See OnlineStore.read_many."""
+        if len(reads) == 1:
+            return [self.read(*reads[0])]
+        return _split(reads, self._get(_all_keys(reads)))
+
+    async def read_async(self, place: Place, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See OnlineStore.read_async."""
+        return await self._get_async(row_keys(place, keys))
+
+    async def read_many_async(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
+        """See OnlineStore.read_many_async."""
+        return _split(reads, await self._get_async(_all_keys(reads)))
+
+    def next_sequence(self, place: Place) -> int:
+        """See OnlineStore.next_sequence."""
+        with self._connections.errors("counting the sequence"):
+            return int(self._connections.client.incr(sequence_key(place)))
+
+    def raise_token(self, place: Place, token: int) -> None:
+        """See OnlineStore.raise_token."""
+        with self._connections.errors("raising the fencing token"):
+            self._raise_script(keys=[token_key(place)], args=[token])
+
+    def load(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int) -> int:
+        """See OnlineStore.load."""
+        client = self._connections.client
+        rows = 0
+        with self._connections.errors(f"the load of {place}"):
+            shared = [token_key(place), places_key(place.project, place.view)]
+            if not self._change_script(keys=shared, args=[token, place_member(place), b""]):
+                self._remove_rows(place)
+            connection: Any = client.connection_pool.get_connection()
+            try:
+                for batch in pieces(batches, rows=_LOAD_ROWS):
+                    send_rows(connection, place, batch, token=token)
+                    rows += batch.num_rows
+            except BaseException:
+                # Replies of a broken conversation must not reach the next user of the connection.
+                connection.disconnect()
+                raise
+            finally:
+                client.connection_pool.release(connection)
+        return rows
+
+    def write(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: int) -> int:
+        """See OnlineStore.write."""
+        return self._change(place, batches, token=token, sequence=b"%016x" % sequence)
+
+    def push(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int) -> int:
+        """See OnlineStore.push."""
+        return self._change(place, batches, token=token, sequence=b"")
+
+    def drop(self, place: Place) -> None:
+        """See OnlineStore.drop."""
+        with self._connections.errors(f"the removal of {place}"):
+            self._remove_rows(place)
+            self._connections.client.srem(places_key(place.project, place.view), place_member(place))
+
+    def places(self, project: str, view: str) -> tuple[Place, ...]:
+        """See OnlineStore.places."""
+        with self._connections.errors("the list of generations"):
+            members: Any = self._connections.client.smembers(places_key(project, view))
+        return tuple(sorted(place_of(project, view, member) for member in members))
+
+    def warnings(self) -> tuple[str, ...]:
+        """See OnlineStore.warnings: a server that may evict drops features silently."""
+        with self._connections.errors("reading its settings"):
+            memory: Any = self._connections.client.info("memory")
+        policy, limit = str(memory.get("maxmemory_policy", "")), int(memory.get("maxmemory", 0))
+        if not policy.startswith("allkeys"):
+            return ()
+        now = f"from {limit} bytes on" if limit else "as soon as maxmemory is set"
+        return (
+            f"The online store at {self._connections.server} may evict rows ({policy}, {now}): lookups would miss them silently. "
+            "Set maxmemory-policy noeviction there.",
+        )
+
+    def ping(self) -> None:
+        """See OnlineStore.ping."""
+        with self._connections.errors("a ping"):
+            self._connections.client.ping()
+
+    def close(self) -> None:
+        """See OnlineStore.close."""
+        self._connections.close()
+
+    def _get(self, keys: list[bytes]) -> list[bytes | None]:
+        found: list[Any] = []
+        with self._connections.errors("a lookup"):
+            for start in range(0, len(keys), _READ_KEYS):
+                found += self._connections.client.mget(keys[start : start + _READ_KEYS])
+        return found
+
+    async def _get_async(self, keys: list[bytes]) -> list[bytes | None]:
+        client = await self._connections.of_running_loop()
+        found: list[bytes | None] = []
+        with self._connections.errors("a lookup"):
+            for start in range(0, len(keys), _READ_KEYS):
+                found += await client.mget(keys[start : start + _READ_KEYS])
+        return found
+
+    def _change(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: bytes) -> int:
+        shared = [token_key(place), places_key(place.project, place.view)]
+        changed = 0
+        with self._connections.errors(f"the write to {place}"):
+            for batch in pieces(batches, rows=_CHANGE_ROWS):
+                if not sequence:
+                    require_values(batch)
+                values = [b"" if value is None else value for value in values_of(batch)]
+                keys = row_keys(place, keys_of(batch))
+                changed += int(
+                    self._change_script(keys=[*shared, *keys], args=[token, place_member(place), sequence, *values])
+                )
+        return changed
+
+    def _remove_rows(self, place: Place) -> None:
+        client = self._connections.client
+        rows = client.scan_iter(match=row_head(place) + b"*", count=_SCAN_KEYS)
+        while some := list(islice(rows, _SCAN_KEYS)):
+            client.unlink(*some)
+
+
+def _all_keys(reads: Sequence[Read]) -> list[bytes]:
+    return [key for place, keys in reads for key in row_keys(place, keys)]
+
+
+def _split(reads: Sequence[Read], values: list[bytes | None]) -> list[list[bytes | None]]:
+    rest = iter(values)
+    return [list(islice(rest, len(keys))) for _, keys in reads]

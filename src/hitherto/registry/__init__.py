@@ -1,0 +1,1 @@
+"""What is deployed: definitions, versions, runs, segments, ledger."""

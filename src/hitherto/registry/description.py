@@ -1,0 +1,133 @@
+"""Definitions as short lines, `label -> text`: what a plan compares and shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from hitherto.definitions.entity import Entity
+from hitherto.definitions.expectation import Expectation
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.field import Field
+from hitherto.definitions.source import ParquetSource
+from hitherto.timeline import duration_text
+
+Lines = dict[str, str]
+ORDER = "order of "
+"""How the lines begin that tell an order of names."""
+
+
+def describe(definition: Entity | ParquetSource | FeatureView | FeatureService) -> Lines:
+    """All that can differ between two definitions of one name, except where they stand.
+
+    Two definitions are equal when their lines are; what is not set has no line.
+    """
+    if isinstance(definition, Entity):
+        return _entity(definition)
+    if isinstance(definition, ParquetSource):
+        return _source(definition)
+    if isinstance(definition, FeatureView):
+        return _view(definition)
+    return _service(definition)
+
+
+def check_text(expectation: Expectation) -> str:
+    """A check in few words: `between(-40, 120) quarantine`."""
+    share = "" if expectation.at_least is None else f" at_least={expectation.at_least:g}"
+    return f"{expectation.name} {expectation.severity}{share}"
+
+
+def _entity(entity: Entity) -> Lines:
+    keys = {f"join key {key}": repr(kind) for key, kind in entity.join_keys.items()}
+    return {**keys, **_order("join keys", entity.join_keys), **_people(entity)}
+
+
+def _source(source: ParquetSource) -> Lines:
+    return {**_rows(source), **_set({"description": source.description, "owner": source.owner})}
+
+
+def _rows(source: ParquetSource) -> Lines:
+    """What decides which rows a source has, and when they are known."""
+    return _set(
+        {
+            "path": source.path,
+            "timestamp_field": source.timestamp_field,
+            "created_timestamp_field": source.created_timestamp_field,
+            "known_timestamp_field": source.known_timestamp_field,
+            "known_after": _duration(source.delay) if source.delay else None,
+        }
+    )
+
+
+def _view(view: FeatureView) -> Lines:
+    lines = {f"key {key}": repr(kind) for key, kind in view.join_keys.items()}
+    lines |= _order("keys", view.join_keys)
+    lines |= _set({"entities": ", ".join(entity.name for entity in view.entities), "source": view.source.name})
+    lines |= {f"source {label}": text for label, text in _rows(view.source).items()}
+    for field in view.schema:
+        lines |= _field(field)
+    lines |= _order("features", view.feature_names)
+    return (
+        lines
+        | _set(
+            {
+                "transform": None if view.transform is None else str(view.transform).strip(),
+                "lookback": _duration(view.lookback),
+                "ttl": _duration(view.ttl),
+                "online": str(view.online).lower(),
+                "online_retention": _duration(view.online_retention),
+                "checks": "; ".join(check_text(one) for one in view.expect),
+            }
+        )
+        | _people(view)
+    )
+
+
+def _field(field: Field) -> Lines:
+    column = f" from {field.source_column}" if field.column != field.name else ""
+    return {
+        f"feature {field.name}": f"{field.dtype!r}{column}",
+        **_set(
+            {
+                f"checks of {field.name}": "; ".join(check_text(one) for one in field.expect),
+                f"description of {field.name}": field.description,
+                f"tags of {field.name}": _tags(field.tags),
+            }
+        ),
+    }
+
+
+def _service(service: FeatureService) -> Lines:
+    lines: Lines = {}
+    for projection in service.projections:
+        # The features stand in full, because the view's own are what a service without a choice takes.
+        text = ", ".join(projection.feature_names)
+        if projection.alias is not None:
+            text += f" of {projection.view.name}"
+        mapped = ", ".join(f"{key} from {column}" for key, column in projection.join_key_map.items() if key != column)
+        lines[f"view {projection.name}"] = f"{text} ({mapped})" if mapped else text
+    return {**lines, **_order("views", [one.name for one in service.projections]), **_people(service)}
+
+
+def _people(definition: Any) -> Lines:
+    return _set({"description": definition.description, "owner": definition.owner, "tags": _tags(definition.tags)})
+
+
+def _order(label: str, names: Any) -> Lines:
+    """The order of names; only where there are several to order."""
+    listed = list(names)
+    return {f"{ORDER}{label}": ", ".join(listed)} if len(listed) > 1 else {}
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(tags.items()))
+
+
+def _set(lines: Mapping[str, str | None]) -> Lines:
+    return {label: text for label, text in lines.items() if text}
+
+
+def _duration(value: Any) -> str | None:
+    return duration_text(value) if isinstance(value, timedelta) else None

@@ -1,0 +1,419 @@
+"""Definitions as JSON and back: the only serialiser. No pickle, no code.
+
+Types are written as their `repr`, durations as microseconds, other values of checks with a tag (`{"$date": "2013-01-01"}`).
+A service names its views; everything else stands by itself. Locations are kept, and are no part of any comparison or hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import decimal
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from hitherto.definitions.collection import Definitions
+from hitherto.definitions.entity import Entity
+from hitherto.definitions.expectation import Expectation
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
+from hitherto.definitions.field import Field
+from hitherto.definitions.problems import collecting
+from hitherto.definitions.source import ParquetSource
+from hitherto.errors import DefinitionError, Location, Problem, RegistryError
+from hitherto.timeline import micros
+from hitherto.types import parse
+
+Definition = Entity | ParquetSource | Field | Expectation | FeatureView | FeatureViewProjection | FeatureService
+Document = dict[str, Any]
+
+
+def to_json(definition: Definition | Definitions, *, locations: bool = True) -> Document:
+    """A definition as a JSON document.
+
+    Args:
+        definition: Any definition, or all of a repo.
+        locations: Whether file and line go with it.
+
+    Raises:
+        DefinitionError: A check has a value that JSON cannot hold.
+
+    >>> to_json(ParquetSource("clicks.parquet", timestamp_field="at"), locations=False)["name"]
+    'clicks'
+    """
+    if isinstance(definition, Definitions):
+        return _definitions_to_json(definition, locations)
+    kind, write = _WRITERS[type(definition)]
+    document: Document = {"kind": kind, **write(definition, locations)}
+    if locations and definition.location is not None:
+        document["location"] = {"file": definition.location.file, "line": definition.location.line}
+    return document
+
+
+def from_json(document: Mapping[str, Any], *, views: Mapping[str, FeatureView] | None = None) -> Any:
+    """The definition that `to_json` wrote.
+
+    Args:
+        document: What `to_json` returned, also after a trip through JSON text.
+        views: Where a service (or a projection) finds the views that it names.
+
+    Raises:
+        RegistryError: The document is not a definition.
+    """
+    # What was accepted when it was applied stays readable when a later version is stricter.
+    with collecting():
+        try:
+            if document["kind"] == "definitions":
+                return _definitions_from_json(document)
+            return _READERS[document["kind"]](document, views or {})
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise RegistryError(
+                f"A stored definition cannot be read ({type(error).__name__}: {error}). "
+                "It may come from a newer Hitherto, or the registry was edited."
+            ) from error
+
+
+def dumps(value: Any, *, canonical: bool = True) -> str:
+    """JSON text without spaces. Canonical: keys sorted, so that equal values are equal texts; else in their order."""
+    return json.dumps(value, sort_keys=canonical, separators=(",", ":"), ensure_ascii=False, default=_plain_mapping)
+
+
+def _plain_mapping(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a value of type {type(value).__name__} cannot be stored as JSON")
+
+
+def version_key(view: FeatureView) -> str:
+    """Canonical text of everything that starts a new version when it changes (semantics 6).
+
+    Schema (names, types and columns, in order), keys, source path and time columns, known-time rule, transform, lookback.
+    """
+    source = view.source
+    return dumps(
+        {
+            "schema": [[one.name, repr(one.dtype), one.column] for one in view.schema],
+            "keys": [[key, repr(kind)] for key, kind in view.join_keys.items()],
+            "source": {
+                "path": source.path,
+                "timestamp_field": source.timestamp_field,
+                "created_timestamp_field": source.created_timestamp_field,
+                "known_timestamp_field": source.known_timestamp_field,
+                # No delay and a delay of nothing are the same rule.
+                "known_after": micros(source.delay),
+            },
+            "transform": None if view.transform is None else str(view.transform).strip(),
+            "lookback": _duration(view.lookback),
+        }
+    )
+
+
+def comparable(definition: Definition) -> str:
+    """Canonical text of all that `==` compares: everything but the locations."""
+    return dumps(to_json(definition, locations=False))
+
+
+def definitions_hash(definitions: Definitions | Iterable[Definition]) -> str:
+    """SHA-256 over definitions, whatever their order, without their locations."""
+    if isinstance(definitions, Definitions):
+        definitions = (
+            *definitions.entities.values(),
+            *definitions.sources.values(),
+            *definitions.feature_views.values(),
+            *definitions.feature_services.values(),
+        )
+    return hashlib.sha256("\n".join(sorted(comparable(one) for one in definitions)).encode()).hexdigest()
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _definitions_to_json(definitions: Definitions, locations: bool) -> Document:
+    return {
+        "kind": "definitions",
+        "entities": [to_json(one, locations=locations) for one in definitions.entities.values()],
+        "sources": [to_json(one, locations=locations) for one in definitions.sources.values()],
+        "feature_views": [to_json(one, locations=locations) for one in definitions.feature_views.values()],
+        "feature_services": [to_json(one, locations=locations) for one in definitions.feature_services.values()],
+    }
+
+
+def _write_entity(entity: Entity, locations: bool) -> Document:
+    return {
+        "name": entity.name,
+        # A list, because the order of the keys is part of the definition and sorted keys would lose it.
+        "join_keys": [[key, repr(kind)] for key, kind in entity.join_keys.items()],
+        "description": entity.description,
+        "owner": entity.owner,
+        "tags": dict(entity.tags),
+    }
+
+
+def _write_source(source: ParquetSource, locations: bool) -> Document:
+    return {
+        "name": source.name,
+        "path": source.path,
+        "timestamp_field": source.timestamp_field,
+        "created_timestamp_field": source.created_timestamp_field,
+        "known_timestamp_field": source.known_timestamp_field,
+        "known_after": _duration(source.known_after),
+        "description": source.description,
+        "owner": source.owner,
+    }
+
+
+def _write_field(field: Field, locations: bool) -> Document:
+    return {
+        "name": field.name,
+        "dtype": repr(field.dtype),
+        "source_column": field.source_column,
+        "expect": [to_json(one, locations=locations) for one in field.expect],
+        "description": field.description,
+        "tags": dict(field.tags),
+    }
+
+
+def _write_expectation(expectation: Expectation, locations: bool) -> Document:
+    return {
+        "check": expectation.kind,
+        "params": [[name, _write_value(value, expectation)] for name, value in expectation.params],
+        "severity": expectation.severity,
+        "at_least": expectation.at_least,
+    }
+
+
+def _write_view(view: FeatureView, locations: bool) -> Document:
+    return {
+        "name": view.name,
+        "entities": [to_json(one, locations=locations) for one in view.entities],
+        "source": to_json(view.source, locations=locations),
+        "schema": [to_json(one, locations=locations) for one in view.schema],
+        "ttl": _duration(view.ttl),
+        "transform": None if view.transform is None else str(view.transform),
+        "lookback": _duration(view.lookback),
+        "online": view.online,
+        "online_retention": _duration(view.online_retention),
+        "expect": [to_json(one, locations=locations) for one in view.expect],
+        "description": view.description,
+        "owner": view.owner,
+        "tags": dict(view.tags),
+    }
+
+
+def _write_projection(projection: FeatureViewProjection, locations: bool) -> Document:
+    return {
+        "view": projection.view.name,
+        "alias": projection.alias,
+        "join_key_map": dict(projection.join_key_map),
+        "features": None if projection.features is None else list(projection.features),
+    }
+
+
+def _write_service(service: FeatureService, locations: bool) -> Document:
+    return {
+        "name": service.name,
+        "features": [to_json(one, locations=locations) for one in service.projections],
+        "description": service.description,
+        "owner": service.owner,
+        "tags": dict(service.tags),
+    }
+
+
+_WRITERS: dict[type, tuple[str, Callable[[Any, bool], Document]]] = {
+    Entity: ("entity", _write_entity),
+    ParquetSource: ("source", _write_source),
+    Field: ("field", _write_field),
+    Expectation: ("expectation", _write_expectation),
+    FeatureView: ("feature_view", _write_view),
+    FeatureViewProjection: ("projection", _write_projection),
+    FeatureService: ("feature_service", _write_service),
+}
+
+
+def _duration(value: Any) -> int | None:
+    return micros(value) if isinstance(value, dt.timedelta) else None
+
+
+def _write_value(value: Any, expectation: Expectation) -> Any:
+    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()  # a scalar of NumPy
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
+    for kind, tag, write in _TAGS:
+        if isinstance(value, kind):
+            return {tag: write(value)}
+    if isinstance(value, tuple):
+        return [_write_value(one, expectation) for one in value]
+    if isinstance(value, list):
+        return {"$list": [_write_value(one, expectation) for one in value]}
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {"$map": [[key, _write_value(one, expectation)] for key, one in value.items()]}
+    raise DefinitionError(
+        [
+            Problem(
+                f"it has a value of type {type(value).__name__}, which cannot be stored; use numbers, texts, bytes, dates, "
+                "datetimes, timedeltas, decimals or lists of these.",
+                f"expect.{expectation.kind}",
+                expectation.location,
+            )
+        ]
+    )
+
+
+# datetime before date, of which it is a kind.
+_TAGS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
+    (dt.datetime, "$datetime", lambda value: value.isoformat()),
+    (dt.date, "$date", lambda value: value.isoformat()),
+    (dt.timedelta, "$micros", micros),
+    (decimal.Decimal, "$decimal", str),
+    (bytes, "$bytes", lambda value: base64.b64encode(value).decode("ascii")),
+)
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+Views = Mapping[str, FeatureView]
+
+
+def _definitions_from_json(document: Mapping[str, Any]) -> Definitions:
+    views = {one["name"]: _read_view(one, {}) for one in document["feature_views"]}
+    return Definitions(
+        entities={one["name"]: _read_entity(one, {}) for one in document["entities"]},
+        sources={one["name"]: _read_source(one, {}) for one in document["sources"]},
+        feature_views=views,
+        feature_services={one["name"]: _read_service(one, views) for one in document["feature_services"]},
+    )
+
+
+def _location(document: Mapping[str, Any]) -> Location | None:
+    place = document.get("location")
+    return None if place is None else Location(place["file"], place["line"])
+
+
+def _read_duration(value: int | None) -> dt.timedelta | None:
+    return None if value is None else dt.timedelta(microseconds=value)
+
+
+def _read_entity(document: Mapping[str, Any], views: Views) -> Entity:
+    return Entity(
+        document["name"],
+        join_keys={key: parse(kind) for key, kind in document["join_keys"]},
+        description=document["description"],
+        owner=document["owner"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
+def _read_source(document: Mapping[str, Any], views: Views) -> ParquetSource:
+    return ParquetSource(
+        document["path"],
+        timestamp_field=document["timestamp_field"],
+        created_timestamp_field=document["created_timestamp_field"],
+        known_timestamp_field=document["known_timestamp_field"],
+        known_after=_read_duration(document["known_after"]),
+        name=document["name"],
+        description=document["description"],
+        owner=document["owner"],
+        location=_location(document),
+    )
+
+
+def _read_field(document: Mapping[str, Any], views: Views) -> Field:
+    return Field(
+        document["name"],
+        parse(document["dtype"]),
+        source_column=document["source_column"],
+        expect=[_read_expectation(one, views) for one in document["expect"]],
+        description=document["description"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
+def _read_expectation(document: Mapping[str, Any], views: Views) -> Expectation:
+    return Expectation(
+        document["check"],
+        tuple((name, _read_value(value)) for name, value in document["params"]),
+        document["severity"],
+        document["at_least"],
+        location=_location(document),
+    )
+
+
+def _read_view(document: Mapping[str, Any], views: Views) -> FeatureView:
+    return FeatureView(
+        document["name"],
+        entities=[_read_entity(one, views) for one in document["entities"]],
+        source=_read_source(document["source"], views),
+        schema=[_read_field(one, views) for one in document["schema"]],
+        ttl=_read_duration(document["ttl"]),
+        transform=document["transform"],
+        lookback=_read_duration(document["lookback"]),
+        online=document["online"],
+        online_retention=_read_duration(document["online_retention"]),
+        expect=[_read_expectation(one, views) for one in document["expect"]],
+        description=document["description"],
+        owner=document["owner"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
+def _read_projection(document: Mapping[str, Any], views: Views) -> FeatureViewProjection:
+    features = document["features"]
+    return FeatureViewProjection(
+        views[document["view"]],
+        alias=document["alias"],
+        join_key_map=document["join_key_map"],
+        features=None if features is None else tuple(features),
+        location=_location(document),
+    )
+
+
+def _read_service(document: Mapping[str, Any], views: Views) -> FeatureService:
+    return FeatureService(
+        document["name"],
+        features=[_read_projection(one, views) for one in document["features"]],
+        description=document["description"],
+        owner=document["owner"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
+def _read_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_read_value(one) for one in value)
+    if not isinstance(value, Mapping):
+        return value
+    ((tag, inner),) = value.items()
+    return _UNTAG[tag](inner)
+
+
+_UNTAG: dict[str, Callable[[Any], Any]] = {
+    "$float": float,
+    "$datetime": dt.datetime.fromisoformat,
+    "$date": dt.date.fromisoformat,
+    "$micros": lambda value: dt.timedelta(microseconds=value),
+    "$decimal": decimal.Decimal,
+    "$bytes": base64.b64decode,
+    "$list": lambda values: [_read_value(one) for one in values],
+    "$map": lambda pairs: {key: _read_value(one) for key, one in pairs},
+}
+_READERS: dict[str, Callable[[Mapping[str, Any], Views], Any]] = {
+    "entity": _read_entity,
+    "source": _read_source,
+    "field": _read_field,
+    "expectation": _read_expectation,
+    "feature_view": _read_view,
+    "projection": _read_projection,
+    "feature_service": _read_service,
+}

@@ -1,0 +1,303 @@
+"""A view's SELECT over `source`: what it may say, and the closed room in which it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.errors import StorageError, TransformError, did_you_mean
+from hitherto.sources.file_systems import first_line
+from hitherto.sources.instants import normal
+from hitherto.sql import quote, quote_all, text
+
+SOURCE = "source"
+_BATCH_ROWS = 122_880
+_SETTINGS = ("memory_limit", "threads", "temp_directory", "max_temp_directory_size")
+# Table functions that make rows out of their arguments only.
+_TABLE_FUNCTIONS = frozenset({"unnest", "explode", "generate_series", "generateseries", "range", "generate_subscripts"})
+# A transform's result must follow from `source` alone: run again, it must give the same rows (semantics 5).
+_CLOCKS = frozenset({
+    "now", "current_timestamp", "currenttimestamp", "current_date", "currentdate", "current_time",
+    "currenttime", "current_localtime", "localtime", "current_localtimestamp", "localtimestamp",
+    "currentdatetime", "get_current_timestamp", "get_current_time", "today", "transaction_timestamp",
+})  # fmt: skip
+_CHANCE = frozenset({"random", "rand", "setseed", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval"})
+_OUTSIDE = frozenset({
+    "getenv", "getvariable", "current_setting", "current_user", "currentuser", "session_user", "current_role",
+    "user", "current_database", "currentdatabase", "current_catalog", "currentcatalog", "current_schema",
+    "currentschema", "current_schemas", "current_query", "txid_current", "version", "currentversion", "query",
+    "query_table", "read_text", "read_blob", "read_csv", "read_csv_auto", "read_json", "read_json_auto",
+    "read_parquet", "parquet_scan", "glob", "sniff_csv", "which_secret", "add_parquet_key", "write_log",
+    "parse_duckdb_log_message", "pg_sleep", "sleep", "sleep_ms",
+})  # fmt: skip
+
+
+def check(sql: str) -> str | None:
+    """What is wrong with a transform, as the rest of a sentence; None if nothing is.
+
+    It must be one SELECT (CTEs and set operations included) that reads only `source`, its own CTEs and what it makes
+    itself, and whose result follows from them alone (semantics 5).
+
+    >>> check("select airport, temp from source")
+    >>> check("copy source to 'x.csv'")
+    'it must be one SELECT over `source`, not COPY.'
+    """
+    try:
+        with _quiet():
+            statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
+    except SqlglotError as error:
+        return f"it cannot be read as SQL: {_plain_message(error)}"
+    except RecursionError:
+        return "it is nested too deeply."
+    if len(statements) != 1:
+        return f"it must be one SELECT over `{SOURCE}`, not {len(statements)} statements."
+    tree = statements[0]
+    if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
+        return f"it must be one SELECT over `{SOURCE}`, not {_statement_name(tree)}."
+    return _check_tables(tree) or _check_functions(tree) or _check_parts(tree)
+
+
+def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, view: FeatureView) -> None:
+    """Run a checked transform over `relation` and land its result in `con` as the TEMP TABLE `name`, timestamps normalised.
+
+    The SELECT runs in a database of its own, which holds `source` and can open nothing: no files, no network, no
+    extensions, no Python objects, no settings. It has the memory limit and threads of `con`.
+
+    Raises:
+        TransformError: The text is refused by `check`, or fails on the data; names the view.
+        SourceError: The relation cannot be read.
+    """
+    wrong = check(sql)
+    if wrong is not None:
+        raise _blame(view, wrong)
+    room = _closed_room(con)
+    try:
+        _feed(con, room, sql, relation=relation, view=view)
+        try:
+            _refuse_others(room, sql, view)
+            result = room.sql(_statement(sql))
+            _refuse_names(view, result.columns)
+            reader = result.to_arrow_reader(_BATCH_ROWS)
+            _land(con, reader, result, name=name)
+        except duckdb.OutOfMemoryException as error:
+            raise StorageError(
+                f"Memory ran out in the transform of view {view.name!r} ({first_line(error)}). Raise offline.memory_limit."
+            ) from error
+        except duckdb.Error as error:
+            if "No space left" in str(error):
+                raise StorageError(f"The disk is full: {first_line(error)}") from error
+            raise _blame(view, f"it failed: {first_line(error)}{_hint(error)}") from error
+    finally:
+        room.close()
+
+
+def columns_read(sql: str, columns: list[str]) -> list[str]:
+    """Those of the source's columns that a transform can name: all of them where it uses a star; at least one."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    if _reads_all(tree, sql):
+        return columns
+    named = {one.name.lower() for one in tree.find_all(exp.Identifier)}
+    named |= {str(one.this).lower() for one in tree.find_all(exp.Var)}
+    return [column for column in columns if column.lower() in named] or columns[:1]
+
+
+def _reads_all(tree: exp.Expr, sql: str) -> bool:
+    if "#" in sql or any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
+        return True
+    if any(isinstance(one, exp.Columns) for one in tree.walk()) or next(tree.find_all(exp.Pivot), None):
+        return True
+    if any(str(join.args.get("method") or "").upper() == "NATURAL" for join in tree.find_all(exp.Join)):
+        return True
+    # `select source from source` and `source.a` of an alias both make a struct of the whole row, or look like it.
+    tables = {one.alias_or_name.lower() for one in tree.find_all(exp.Table)}
+    return any(not one.table and one.name.lower() in tables for one in tree.find_all(exp.Column))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """sqlglot logs a warning for what it knows only by name (CALL, EXPLAIN); the answer says it already."""
+    log = logging.getLogger("sqlglot")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _check_tables(tree: exp.Expr) -> str | None:
+    own = {one.alias.lower() for one in tree.find_all(exp.CTE)}
+    reads_source = False
+    for table in tree.find_all(exp.Table):
+        inner = table.this
+        if not isinstance(inner, exp.Identifier):
+            called = _function_name(inner)
+            if called not in _TABLE_FUNCTIONS:
+                return f"it reads {called or table.sql(dialect='duckdb')}(...); it may read only `{SOURCE}`."
+            continue
+        if table.args.get("db") or table.args.get("catalog"):
+            return f"it reads {table.sql(dialect='duckdb')}; it may read only `{SOURCE}`."
+        if inner.name.lower() == SOURCE:
+            reads_source = True
+        elif inner.name.lower() not in own:
+            return f"it reads {inner.name!r}; it may read only `{SOURCE}`.{did_you_mean(inner.name, {SOURCE, *own})}"
+    return None if reads_source else f"it does not read `{SOURCE}`."
+
+
+def _check_functions(tree: exp.Expr) -> str | None:
+    for node in tree.find_all(exp.Func):
+        called = _function_name(node)
+        if called in _CLOCKS:
+            return f"{called}() asks the clock: the same rows would give another result later. Use the row's own times."
+        if called in _CHANCE:
+            return f"{called}() gives another result each time; the result must follow from `{SOURCE}` alone."
+        if called in _OUTSIDE or called.startswith(("pg_", "duckdb_", "pragma_", "http_", "system.")):
+            return f"{called}() looks outside of `{SOURCE}`."
+    return None
+
+
+def _check_parts(tree: exp.Expr) -> str | None:
+    for node in tree.walk():
+        if isinstance(node, exp.Into | exp.Lock | exp.DDL | exp.DML) and not isinstance(node, exp.Query):
+            return f"it must only read, and has {node.key.upper()}."
+        if isinstance(node, exp.TableSample):
+            return "a sample gives another result each time."
+        if isinstance(node, exp.Parameter | exp.Placeholder | exp.SessionParameter):
+            return f"it has a parameter, {node.sql(dialect='duckdb')}, and nothing fills it."
+    return None
+
+
+def _function_name(node: exp.Expr) -> str:
+    if isinstance(node, exp.Anonymous):
+        return str(node.name).lower()
+    if isinstance(node, exp.Func):
+        return str(node.sql_name()).lower()
+    return ""
+
+
+def _statement_name(tree: exp.Expr) -> str:
+    if isinstance(tree, exp.Command):
+        return str(tree.this).upper()
+    return tree.key.upper()
+
+
+def _plain_message(error: Exception) -> str:
+    # sqlglot underlines the place by terminal codes.
+    lines = str(error).replace("\x1b[4m", "").replace("\x1b[0m", "").splitlines()
+    return " ".join(part.strip() for part in lines[:2] if part.strip()) or type(error).__name__
+
+
+def _statement(sql: str) -> str:
+    return sql.strip().rstrip(";")
+
+
+def _blame(view: FeatureView, message: str) -> TransformError:
+    at = f" ({view.location})" if view.location else ""
+    return TransformError(f"The transform of view {view.name!r}{at}: {message}")
+
+
+def _hint(error: duckdb.Error) -> str:
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
+        lines = str(error).strip().splitlines()
+        near = next((line.strip() for line in lines if line.startswith(("Did you mean", "Candidate bindings"))), "")
+        return f" {near}" if near else f" It sees the columns of `{SOURCE}` by their names in the files."
+    if isinstance(error, duckdb.ConversionException):
+        return " Use try_cast where a value may not convert."
+    return ""
+
+
+def _closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    room = duckdb.connect(
+        ":memory:",
+        config={
+            "python_enable_replacements": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "arrow_lossless_conversion": "true",
+        },
+    )
+    for setting in _SETTINGS:
+        value = _setting(con, setting)
+        if value and not value.endswith("of available disk space"):
+            room.execute(f"SET {setting} = {text(value)}")
+    room.execute("SET TimeZone = 'UTC'")
+    return room
+
+
+def _feed(
+    con: duckdb.DuckDBPyConnection,
+    room: duckdb.DuckDBPyConnection,
+    sql: str,
+    *,
+    relation: str,
+    view: FeatureView,
+) -> None:
+    """Copy the columns that the SELECT can name into the room, then lock it."""
+    every = con.sql(f"SELECT * FROM {quote(relation)}").columns
+    chosen = columns_read(_statement(sql), list(every))
+    before = _lossless(con, "true")
+    try:
+        reader = con.sql(f"SELECT {quote_all(chosen)} FROM {quote(relation)}").to_arrow_reader(_BATCH_ROWS)
+        room.register("__feed", reader)
+        room.execute("SET enable_external_access = false")
+        room.execute(f"CREATE TABLE {SOURCE} AS SELECT * FROM __feed")
+        room.unregister("__feed")
+    except duckdb.OutOfMemoryException as error:
+        raise StorageError(
+            f"Memory ran out while the rows of view {view.name!r} were read ({first_line(error)}). Raise offline.memory_limit."
+        ) from error
+    except duckdb.Error as error:
+        raise _blame(view, f"its source could not be read: {first_line(error)}") from error
+    finally:
+        _lossless(con, before)
+    room.execute("SET lock_configuration = true")
+
+
+def _lossless(con: duckdb.DuckDBPyConnection, value: str) -> str:
+    """Set whether Arrow takes DuckDB's own types (HUGEINT) as they are; gives the value before."""
+    before = _setting(con, "arrow_lossless_conversion")
+    con.execute(f"SET arrow_lossless_conversion = {value}")
+    return before or "false"
+
+
+def _setting(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The value of a setting as text; empty if it has none."""
+    # fetchall, not fetchone: a result that is not read to its end keeps the connection busy.
+    rows = con.execute(f"SELECT value FROM duckdb_settings() WHERE name = {text(name)}").fetchall()
+    return str(rows[0][0] or "") if rows else ""
+
+
+def _refuse_others(room: duckdb.DuckDBPyConnection, sql: str, view: FeatureView) -> None:
+    """The engine's own parser has the last word on what the text is."""
+    kinds = [statement.type for statement in room.extract_statements(sql)]
+    if kinds != [duckdb.StatementType.SELECT]:
+        raise _blame(view, f"it must be one SELECT over `{SOURCE}`.")
+
+
+def _refuse_names(view: FeatureView, columns: list[str]) -> None:
+    seen: set[str] = set()
+    for column in columns:
+        if column.lower() in seen:
+            raise _blame(view, f"its result has two columns {column!r}. Give one of them another name with AS.")
+        seen.add(column.lower())
+
+
+def _land(con: duckdb.DuckDBPyConnection, reader: object, result: duckdb.DuckDBPyRelation, *, name: str) -> None:
+    columns = ", ".join(
+        f"{normal(quote(column), kind)} AS {quote(column)}"
+        for column, kind in zip(result.columns, result.types, strict=True)
+    )
+    landing = f"__{name}_landing"
+    con.register(landing, reader)
+    try:
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {quote(name)} AS SELECT {columns} FROM {quote(landing)}")
+    finally:
+        con.unregister(landing)

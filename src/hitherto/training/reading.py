@@ -1,0 +1,81 @@
+"""Offline reads without entity rows: `FeatureStore.read` and `read_latest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.errors import IntervalError, NotMaterializedError, UsageError
+from hitherto.offline.duckdb import reading
+from hitherto.offline.duckdb.connection import connect
+from hitherto.offline.plan import SegmentRead, visible_state
+from hitherto.registry import ledger
+from hitherto.registry.sqlite import Registry
+from hitherto.result import Result
+from hitherto.timeline import MAX_INSTANT, MIN_INSTANT, Interval, instant
+from hitherto.training.building import TrainingContext
+
+
+def read(context: TrainingContext, name: str, start: int | None, end: int | None) -> Result:
+    """The published rows of a view available in [start, end)."""
+    view, state = published(context, name)
+    begin, until = start if start is not None else MIN_INSTANT, end if end is not None else MAX_INSTANT + 1
+    if begin >= until:
+        raise IntervalError("The interval is empty or reversed: its start must be before its end.")
+    with connect(context.limits) as con:
+        return Result(reading.read(con, view, state, None if start is None and end is None else Interval(begin, until)))
+
+
+def read_latest(context: TrainingContext, what: str | FeatureService | FeatureView, at: int | None) -> Result:
+    """For each key the row that a lookup at an instant would give.
+
+    A service is read view by view; its views must then share their key columns.
+    """
+    moment = at if at is not None else instant(context.clock(), what="clock")
+    services = context.registry.snapshot().definitions.feature_services
+    if isinstance(what, str) and what not in services:
+        return _latest(context, what, moment)
+    if isinstance(what, FeatureView):
+        return _latest(context, what.name, moment)
+    service = services[what] if isinstance(what, str) else what
+    return _latest_of_service(context, service, moment)
+
+
+def _latest(context: TrainingContext, name: str, at: int) -> Result:
+    view, state = published(context, name)
+    with connect(context.limits) as con:
+        return Result(reading.read_latest(con, view, state, at=at))
+
+
+def _latest_of_service(context: TrainingContext, service: FeatureService, at: int) -> Result:
+    """The views of a service side by side, one row for each key that any of them has."""
+    joined = None
+    keys: list[str] = []
+    for projection in service.projections:
+        table = _latest(context, projection.view.name, at).to_arrow()
+        columns = projection.key_columns
+        if joined is not None and list(columns.values()) != keys:
+            raise UsageError(
+                f"Feature service {service.name!r} joins views with different keys ({', '.join(keys)}; {', '.join(columns.values())}), "
+                "so there is no one row per key. Read its views one by one."
+            )
+        keys = list(columns.values())
+        names = {**columns, **{feature: feature for feature in projection.feature_names}}
+        part = table.select(list(names)).rename_columns(list(names.values()))
+        joined = part if joined is None else joined.join(part, keys=keys, join_type="full outer", right_suffix=f"__{projection.name}")
+    assert joined is not None
+    return Result(joined.sort_by([(key, "ascending") for key in keys]) if keys else joined)
+
+
+def published(context: TrainingContext, name: str) -> tuple[FeatureView, tuple[SegmentRead, ...]]:
+    """A view's serving definition and state. Raises NotMaterializedError before its first publish."""
+    served = context.registry.snapshot().view(name)
+    if served.watermark is None:
+        raise NotMaterializedError(f"Feature view {name!r} has never been materialized. Run: hitherto materialize --view {name}")
+    return served.definition, state_of(context.registry, served.definition.name, served.version, context.offline_path)
+
+
+def state_of(registry: Registry, view: str, version: int, offline_path: Path) -> tuple[SegmentRead, ...]:
+    """The published state of a view version."""
+    return visible_state(ledger.pieces(registry.publications(view, version)), registry.segments(view, version), offline_path)

@@ -1,0 +1,134 @@
+"""Plan + entity rows -> answers, one view after the other: several ASOF joins in one query need many times the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hitherto.offline.duckdb import point_in_time
+from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Winners
+from hitherto.offline.plan import RetrievalPlan, ViewRead
+from hitherto.training.coverage import Coverage, ViewCoverage, needs_missing, refuse_missing
+from hitherto.training.entity_rows import engine_rows
+from hitherto.training.request import Missing
+
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a retrieval found: feature columns, and per view the winners they came from."""
+
+    columns: Mapping[str, pa.ChunkedArray | pa.Array]
+    winners: Mapping[str, Winners]
+    times: np.ndarray
+    """The entity rows' times, int64 microseconds; meaningless where `null_times`."""
+    null_times: np.ndarray
+    coverage: Coverage
+
+    def statuses(self, plan: RetrievalPlan) -> pa.Table:
+        """Per feature and row the status that a lookup at the row's time would give (semantics 4)."""
+        names = pa.array([NOT_FOUND, PRESENT, OUTSIDE_MAX_AGE, NULL_VALUE])
+        owner = {output: read.name for read in plan.reads for output in read.outputs}
+        columns = []
+        for output in plan.outputs:
+            state = self.winners[owner[output]].state
+            null = np.asarray(self.columns[output].is_null())
+            columns.append(names.take(pa.array(np.where((state == FOUND) & null, 3, state))))
+        return pa.Table.from_arrays(columns, names=list(plan.outputs))
+
+
+def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: Missing) -> Answer:
+    """Answer every view of the plan for the entity rows.
+
+    Raises:
+        NotMaterializedError: A row needs a range that no run has published, and `missing` is "error".
+        UnknownNameError, JoinKeyError, KeyTypeError: The entity rows do not fit.
+    """
+    names = ", ".join(repr(name) for name in plan.views)
+    rows = engine_rows(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=names)
+    time = rows.column("__time")
+    null_times = np.asarray(time.is_null())
+    micros = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
+    gaps = {name: _missing_rows(reads, micros, null_times, missing) for name, reads in plan.views.items()}
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    winners: dict[str, Winners] = {}
+    with connect(limits) as con:
+        point_in_time.register(con, rows)
+        for name, reads in plan.views.items():
+            found = _merged([point_in_time.retrieve(con, read, rows.num_rows) for read in reads], reads)
+            winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
+            columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
+    coverage = {name: _coverage(name, reads, rows, winners[name], gaps[name], micros, null_times) for name, reads in plan.views.items()}
+    return Answer(columns, winners, micros, null_times, Coverage(coverage))
+
+
+def _missing_rows(reads: Sequence[ViewRead], micros: np.ndarray, null_times: np.ndarray, missing: Missing) -> np.ndarray:
+    """Which rows need what was never published; refused here unless nulls are asked for."""
+    read = reads[-1]
+    if read.as_served:
+        return np.zeros(len(micros), dtype=bool)
+    never = read.watermark is None
+    ttl = read.ttl[0].micros if read.ttl else None
+    needs = np.ones(len(micros), dtype=bool) if never else needs_missing(micros, read.missing, ttl)
+    needs &= ~null_times
+    if missing == "error" and (needs.any() or never):
+        refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never)
+    return needs
+
+
+def _merged(parts: Sequence[Winners], reads: Sequence[ViewRead]) -> Winners:
+    """One answer from the versions that served one after the other: each row is answered by the one that served it."""
+    merged = parts[-1]
+    outputs = {name: kind for part in parts for name, kind in zip(part.values.column_names, part.values.schema.types, strict=True)}
+    if len(parts) == 1:
+        return merged
+    state = np.zeros_like(merged.state)
+    columns: dict[str, pa.Array] = {name: pa.nulls(len(state), kind) for name, kind in outputs.items()}
+    event = created = available = pa.nulls(len(state), pa.timestamp("us"))
+    runs = pa.nulls(len(state), pa.string())
+    for part in parts:
+        mine = pa.array(part.state > 0)
+        state = np.where(part.state > 0, part.state, state)
+        for name in part.values.column_names:
+            columns[name] = pc.if_else(mine, part.values.column(name).cast(outputs[name]), columns[name])
+        event, created = pc.if_else(mine, part.event, event), pc.if_else(mine, part.created, created)
+        available, runs = pc.if_else(mine, part.available, available), pc.if_else(mine, part.run_ids, runs)
+    return Winners(pa.table(columns), state, event, created, available, runs)
+
+
+def _hidden(found: Winners, rows: np.ndarray) -> Winners:
+    """The same without an answer for some rows."""
+    hide = pa.array(rows)
+
+    def cleared(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        return pc.if_else(hide, pa.scalar(None, column.type), column)
+
+    values = pa.Table.from_arrays([cleared(column) for column in found.values.columns], names=found.values.column_names)
+    state = np.where(rows, np.int8(0), found.state)
+    return Winners(values, state, cleared(found.event), cleared(found.created), cleared(found.available), cleared(found.run_ids))
+
+
+def _coverage(
+    name: str, reads: Sequence[ViewRead], rows: pa.Table, found: Winners, gaps: np.ndarray, micros: np.ndarray, null_times: np.ndarray
+) -> ViewCoverage:
+    read = reads[-1]
+    null_keys = np.zeros(rows.num_rows, dtype=bool)
+    for column in read.key_columns.values():
+        null_keys |= np.asarray(rows.column(column).is_null())
+    late = np.zeros(rows.num_rows, dtype=bool) if read.watermark is None else (micros >= read.watermark) & ~null_times
+    return ViewCoverage(
+        view=name,
+        rows=rows.num_rows,
+        found=int((found.state == FOUND).sum()),
+        expired=int((found.state == EXPIRED).sum()),
+        null_keys=int(null_keys.sum()),
+        null_times=int(null_times.sum()),
+        after_watermark=int(late.sum()),
+        missing=int(gaps.sum()),
+    )

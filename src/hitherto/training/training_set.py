@@ -1,0 +1,172 @@
+"""TrainingSet: entity rows with what was known at their times. Lazy: nothing is read before the first result is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hitherto.errors import UnknownNameError, UsageError
+from hitherto.offline.content_hash import hash_table
+from hitherto.offline.duckdb import point_in_time
+from hitherto.offline.duckdb.connection import Limits
+from hitherto.offline.plan import RetrievalPlan
+from hitherto.registry.records import TrainingSetRecord
+from hitherto.timeline import to_datetime
+from hitherto.training import explanation, leakage
+from hitherto.training.coverage import Coverage
+from hitherto.training.explanation import Explanation, ViewExplanation
+from hitherto.training.leakage import FeatureLeakage, LeakageReport
+from hitherto.training.request import Missing
+from hitherto.result import Result
+from hitherto.training.retrieval import Answer, retrieve
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """All that decides the content of a training set."""
+
+    entity: pa.Table
+    plan: RetrievalPlan
+    missing: Missing
+    label_tables: tuple[str, ...] = ()
+    """Sources that the entity rows were selected from, where they came as SQL."""
+
+
+class TrainingSet(Result):
+    """The entity rows, in their order, with their features (semantics 3).
+
+    `to_pandas()`, `to_polars()`, `to_arrow()`, `to_batches()`, `write_parquet(path)` and `head()` give the rows.
+    """
+
+    def __init__(self, request: TrainingRequest, *, limits: Limits, save: Callable[[TrainingSet, str, str], TrainingSetRecord]) -> None:
+        super().__init__()
+        self._request = request
+        self._limits = limits
+        self._save = save
+        self._answer: Answer | None = None
+
+    def _retrieved(self) -> Answer:
+        if self._answer is None:
+            self._answer = retrieve(self._request.plan, self._request.entity, limits=self._limits, missing=self._request.missing)
+        return self._answer
+
+    def _compute(self) -> pa.Table:
+        entity, answer = self._request.entity, self._retrieved()
+        plan = self._request.plan
+        features = {name: _utc(answer.columns[name]) if name in answer.columns else pa.nulls(entity.num_rows) for name in plan.outputs}
+        columns = [*entity.columns, *features.values()]
+        return pa.Table.from_arrays(columns, names=[*entity.column_names, *features])
+
+    @property
+    def request(self) -> TrainingRequest:
+        """What was asked: entity rows, plan, and how missing ranges are treated."""
+        return self._request
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The feature columns, in the order asked."""
+        return self._request.plan.outputs
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the rows: equal for equal content, whatever runs, files, threads or batches made it."""
+        return hash_table(self.to_arrow())
+
+    def statuses(self) -> pa.Table:
+        """Per feature and row: PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE (semantics 4)."""
+        return self._retrieved().statuses(self._request.plan)
+
+    @property
+    def coverage(self) -> Coverage:
+        """Per view: rows found, expired, without key or time, after the watermark, missing."""
+        return self._retrieved().coverage
+
+    def sql(self) -> str:
+        """The SQL that finds the features. It reads the entity rows as the table `__entity_rows`."""
+        parts = []
+        for read in self._request.plan.reads:
+            body = point_in_time.sql(read) if read.segments else ["-- nothing is published: all nulls"]
+            parts.append(f"-- feature view {read.name}, version {read.version}\n" + ";\n".join(body) + ";")
+        return "\n\n".join(parts)
+
+    def explain(self, row: int = 0) -> Explanation:
+        """How one row (counted from 0) was answered. Raises UsageError for a row that is not there."""
+        count = self._request.entity.num_rows
+        if not -count <= row < count:
+            raise UsageError(f"There is no row {row}: the training set has {count:,} rows, counted from 0.")
+        row %= count
+        answer = self._retrieved()
+        null_time = bool(answer.null_times[row])
+        time = None if null_time else to_datetime(int(answer.times[row]))
+        statuses, table = self.statuses(), self.to_arrow()
+        views = tuple(self._explain_view(name, row, answer, statuses, table) for name in self._request.plan.views)
+        return Explanation(row, time, views)
+
+    def _explain_view(self, name: str, row: int, answer: Answer, statuses: pa.Table, table: pa.Table) -> ViewExplanation:
+        reads = self._request.plan.views[name]
+        read, found = reads[-1], answer.winners[name]
+        key = {key: self._request.entity.column(column)[row].as_py() for key, column in read.key_columns.items()}
+        event, created, available = (_instant(column, row) for column in (found.event, found.created, found.available))
+        null_time = bool(answer.null_times[row])
+        age = None if event is None or null_time else to_datetime(int(answer.times[row])) - event
+        run_id = found.run_ids[row].as_py()
+        outputs = [output for output in self._request.plan.outputs if any(output in one.outputs for one in reads)]
+        return ViewExplanation(
+            view=name,
+            key=key,
+            values={output: table.column(output)[row].as_py() for output in outputs},
+            statuses={output: statuses.column(output)[row].as_py() for output in outputs},
+            event_time=event,
+            created_time=created,
+            available_time=available,
+            age=age,
+            run_id=run_id,
+            segment=next((str(one.path.name) for part in reads for one in part.segments if one.run_id == run_id), None),
+            rule=explanation.rule(
+                state=int(found.state[row]),
+                age=age,
+                ttl=read.ttl[-1].micros if read.ttl else None,
+                null_time=null_time,
+                null_key=any(value is None for value in key.values()),
+                missing=read.watermark is None,
+            ),
+        )
+
+    def leakage_report(self, *, label: str) -> LeakageReport:
+        """Features that look as if they had seen the label. Raises UnknownNameError if the label is no column."""
+        table, answer = self.to_arrow(), self._retrieved()
+        if label not in table.column_names:
+            raise UnknownNameError("column", label, table.column_names, where="the training set (label)")
+        found = []
+        for name, reads in self._request.plan.views.items():
+            winners = answer.winners[name]
+            valid = winners.state == point_in_time.FOUND
+            event = np.asarray(winners.event.cast(pa.int64()).fill_null(0))
+            zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
+            same = reads[-1].view.source.name in self._request.label_tables
+            for output in reads[-1].outputs:
+                found.append(FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same))
+        found.sort(key=lambda one: -max(one.auc or 0.5, 1 - (one.auc or 0.5)))
+        return LeakageReport(label, tuple(found))
+
+    def save(self, name: str, *, description: str = "") -> TrainingSetRecord:
+        """Pin it under a name: manifest, entity rows and content hash, so that it can be built again and compared.
+
+        Raises:
+            UsageError: The name is none (semantics 7).
+            StorageError: The entity rows cannot be written.
+        """
+        return self._save(self, name, description)
+
+
+def _utc(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    return column.cast(pa.timestamp("us", tz="UTC")) if pa.types.is_timestamp(column.type) else column
+
+
+def _instant(column: Any, row: int) -> Any:
+    value = column.cast(pa.int64())[row].as_py()
+    return None if value is None else to_datetime(value)

@@ -1,0 +1,1 @@
+"""The gate: typed columns, checks, quarantine, profile and report (semantics 8 and 9)."""
