@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hitherto.events import Observer
     from hitherto.feature_store import FeatureStore
     from hitherto.materialization.report import MaterializationReport, RunReport
-    from hitherto.online.reader import OnlineResponse
+    from hitherto.online.answer import Answer
     from hitherto.registry.diff import Plan
     from hitherto.result import Result
     from hitherto.training.training_set import TrainingSet
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "ClockError",
     "Config",
     "ConfigError",
@@ -59,7 +60,6 @@ __all__ = [
     "MissingExtraError",
     "NotMaterializedError",
     "Observer",
-    "OnlineResponse",
     "OnlineStoreError",
     "OnlineStoreUnavailable",
     "ParquetSource",
@@ -79,11 +79,11 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    "Answer": "hitherto.online.answer",
     "Config": "hitherto.config",
     "FeatureStore": "hitherto.feature_store",
     "MaterializationReport": "hitherto.materialization.report",
     "Observer": "hitherto.events",
-    "OnlineResponse": "hitherto.online.reader",
     "Plan": "hitherto.registry.diff",
     "Result": "hitherto.result",
     "RunReport": "hitherto.materialization.report",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -24,6 +25,7 @@ from hitherto.offline.duckdb.connection import Limits
 from hitherto.registry import discovery
 from hitherto.registry.diff import Plan
 from hitherto.registry.records import Run, TrainingSetRecord
+from hitherto.registry.snapshot import Snapshot
 from hitherto.registry.sqlite import Registry
 from hitherto.timeline import Clock, instant, system_clock
 
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
     from hitherto.materialization.materialize import OnError
     from hitherto.materialization.preview import Preview
     from hitherto.materialization.report import MaterializationReport
-    from hitherto.online.reader import OnlineResponse
+    from hitherto.online.answer import Answer
+    from hitherto.online.plan import LookupPlan, LookupPlans
     from hitherto.online.store import OnlineStore
-    from hitherto.training.building import SavedTrainingSet
-    from hitherto.training.request import Missing
     from hitherto.result import Result
+    from hitherto.training.building import SavedTrainingSet, TrainingContext
+    from hitherto.training.request import Missing
     from hitherto.training.training_set import TrainingSet
 
 logger = logging.getLogger("hitherto")
@@ -70,14 +73,20 @@ class FeatureStore:
         config: Config | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.config = config if config is not None else Config.load(repo_path if repo_path is not None else ".", env=env)
+        self.config = (
+            config if config is not None else Config.load(repo_path if repo_path is not None else ".", env=env)
+        )
         self.clock: Clock = clock or system_clock
         self._observers = Observers(tuple(observers))
+        self._snapshot: Snapshot | None = None
+        self._snapshot_until = 0.0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -86,7 +95,8 @@ class FeatureStore:
             part = self.__dict__.pop(name, None)
             if part is not None:
                 part.close()
-        self.__dict__.pop("context", None)
+        for name in ("context", "_training"):
+            self.__dict__.pop(name, None)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
@@ -114,6 +124,12 @@ class FeatureStore:
         )
 
     @cached_property
+    def _lookup_plans(self) -> LookupPlans:
+        from hitherto.online.plan import LookupPlans
+
+        return LookupPlans()
+
+    @cached_property
     def context(self) -> RunContext:
         """The parts as a run needs them."""
         return RunContext(
@@ -126,6 +142,14 @@ class FeatureStore:
             clock=self.clock,
             observers=self._observers,
         )
+
+    @cached_property
+    def _training(self) -> TrainingContext:
+        """The parts as training sets need them."""
+        from hitherto.training.building import TrainingContext
+
+        root, offline_path = self.config.repo_path, self.config.offline_path
+        return TrainingContext(root, offline_path, self._limits, self.registry, self.clock, self._observers)
 
     @property
     def _limits(self) -> Limits:
@@ -144,7 +168,8 @@ class FeatureStore:
     def observe(self, observer: Observer) -> None:
         """Tell one more observer what happens from now on."""
         self._observers = self._observers.with_observer(observer)
-        self.__dict__.pop("context", None)
+        for name in ("context", "_training"):
+            self.__dict__.pop(name, None)
 
     # -- definitions ---------------------------------------------------------------------------------------------------
 
@@ -182,8 +207,10 @@ class FeatureStore:
         """
         done = plan if plan is not None else self.plan(objects)
         wanted = self.definitions(objects)
-        self.registry.apply(wanted, expected_serial=done.serial, now=self.context.now(), allow_remove=allow_remove)
-        lines = tuple(f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged")
+        self.registry.apply(wanted, expected_serial=done.serial, now=self._now(), allow_remove=allow_remove)
+        lines = tuple(
+            f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged"
+        )
         self._observers.notify(DefinitionsApplied(self.config.project, self.registry.serial(), lines))
         return done
 
@@ -218,13 +245,24 @@ class FeatureStore:
         return self._materialize(None, end, feature_views, on_error, incremental=True)
 
     def _materialize(
-        self, start: Instant | None, end: Instant | None, feature_views: Sequence[str] | None, on_error: OnError, *, incremental: bool
+        self,
+        start: Instant | None,
+        end: Instant | None,
+        feature_views: Sequence[str] | None,
+        on_error: OnError,
+        *,
+        incremental: bool,
     ) -> MaterializationReport:
         from hitherto.materialization import materialize as work
 
-        bounds = {name: None if value is None else instant(value, what=name) for name, value in (("start", start), ("end", end))}
+        bounds = {
+            name: None if value is None else instant(value, what=name)
+            for name, value in (("start", start), ("end", end))
+        }
         wanted = work.request(self.context, start=bounds["start"], end=bounds["end"], incremental=incremental)
-        return work.materialize(self.context, work.newest_versions(self.context, feature_views), wanted, on_error=on_error)
+        return work.materialize(
+            self.context, work.newest_versions(self.context, feature_views), wanted, on_error=on_error
+        )
 
     def push(self, feature_view: str, rows: Any) -> int:
         """Write rows to the online store at once, ahead of the next run (semantics 4).
@@ -273,26 +311,26 @@ class FeatureStore:
 
         at = None if as_of is None else instant(as_of, what="as_of")
         options = Options(full_feature_names, timestamp_field, at, as_served, missing)
-        return build(self.context, entity_df, features, options)
+        return build(self._training, entity_df, features, options)
 
     def get_training_set(self, name: str, version: int | None = None) -> SavedTrainingSet:
         """A saved training set; `.recreate()` builds it again and compares."""
         from hitherto.training.building import load
 
-        return load(self.context, name, version)
+        return load(self._training, name, version)
 
     def read(self, feature_view: str, start: Instant | None = None, end: Instant | None = None) -> Result:
         """The published rows of a view that became available in `[start, end)`, for exploring."""
         from hitherto.training.reading import read
 
         begin = None if start is None else instant(start, what="start")
-        return read(self.context, feature_view, begin, None if end is None else instant(end, what="end"))
+        return read(self._training, feature_view, begin, None if end is None else instant(end, what="end"))
 
     def read_latest(self, view_or_service: str | FeatureService | FeatureView, at: Instant | None = None) -> Result:
         """The row of every key that a lookup at that instant would give, for batch scoring."""
         from hitherto.training.reading import read_latest
 
-        return read_latest(self.context, view_or_service, None if at is None else instant(at, what="at"))
+        return read_latest(self._training, view_or_service, None if at is None else instant(at, what="at"))
 
     # -- lookups -------------------------------------------------------------------------------------------------------
 
@@ -302,7 +340,7 @@ class FeatureStore:
         entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
         *,
         full_feature_names: bool = False,
-    ) -> OnlineResponse:
+    ) -> Answer:
         """The latest values of each entity row's keys, with a status each (semantics 4).
 
         Args:
@@ -315,7 +353,9 @@ class FeatureStore:
             ClockError: The clock is before what is published.
             OnlineStoreUnavailable: The store does not answer in time.
         """
-        return self.lookups.get(features, entity_rows, full_feature_names=full_feature_names)
+        from hitherto.online.reader import lookup
+
+        return lookup(self.online_store, self._lookup_plan(features, full_feature_names), entity_rows, now=self._now())
 
     async def get_online_features_async(
         self,
@@ -323,9 +363,27 @@ class FeatureStore:
         entity_rows: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
         *,
         full_feature_names: bool = False,
-    ) -> OnlineResponse:
+    ) -> Answer:
         """The same without blocking the event loop."""
-        return await self.lookups.get_async(features, entity_rows, full_feature_names=full_feature_names)
+        from hitherto.online.reader import lookup_async
+
+        plan = self._lookup_plan(features, full_feature_names)
+        return await lookup_async(self.online_store, plan, entity_rows, now=self._now())
+
+    def _lookup_plan(self, features: Sequence[str] | FeatureService | str, full_feature_names: bool) -> LookupPlan:
+        snapshot = self._current_snapshot()
+        wanted = snapshot.feature_service(features) if isinstance(features, str) else features
+        return self._lookup_plans.get(snapshot, wanted, full_feature_names=full_feature_names)
+
+    def _current_snapshot(self) -> Snapshot:
+        """What is deployed, asked again after a fraction of a second: a lookup takes less time than asking SQLite."""
+        now = monotonic()
+        if self._snapshot is None or now >= self._snapshot_until:
+            self._snapshot, self._snapshot_until = self.registry.snapshot(), now + self.config.server.poll_seconds
+        return self._snapshot
+
+    def _now(self) -> int:
+        return instant(self.clock(), what="clock")
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -379,7 +437,9 @@ def preview(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> P
     from hitherto.materialization.preview import preview as run
 
     file = view.location.file if view.location else None
-    folder = Path(repo_path) if repo_path is not None else Path(file).parent if file and Path(file).exists() else Path.cwd()
+    folder = (
+        Path(repo_path) if repo_path is not None else Path(file).parent if file and Path(file).exists() else Path.cwd()
+    )
     return run(replace(view), root=folder.absolute(), limit=limit, limits=Limits())
 
 

@@ -53,7 +53,9 @@ def _wait_for(client: redis.Redis) -> None:
 @contextmanager
 def other_locale() -> Iterator[dict[str, str]]:
     """An environment in which strcoll does not compare bytes."""
-    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.replace("utf8", "UTF-8")
+    known = subprocess.run(["locale", "-a"], capture_output=True, text=True, check=False).stdout.replace(
+        "utf8", "UTF-8"
+    )
     with tempfile.TemporaryDirectory(prefix="locale-") as folder:
         for name in LOCALES:
             if name in known:
@@ -100,7 +102,9 @@ def redis_locale_url() -> Iterator[str]:
 def _redis_binary() -> str:
     binary = shutil.which("redis-server")
     if binary is None:
-        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server); Valkey is tested all the same.")
+        pytest.skip(
+            "redis-server is not installed (Debian: apt-get install redis-server); Valkey is tested all the same."
+        )
     return binary
 
 

@@ -27,7 +27,7 @@ ARROW_TIMES: dict[Storage, pa.DataType] = {
     "ns_utc": pa.timestamp("ns", "UTC"),
     "ms": pa.timestamp("ms"),
 }
-NULL_KEY_EVERY = 50
+NULL_KEY_EVERY = 16
 
 
 def times(micros: Iterable[int | None], storage: Storage, rng: random.Random) -> pa.Array:

@@ -72,9 +72,6 @@ def variable(setting: str) -> str:
 
 def _explain(detail: ErrorDetails, model: type[BaseModel], layers: tuple[Layer, ...]) -> SettingProblem:
     path = tuple(str(part) for part in detail["loc"])
-    # A union's branch or a validator's name may follow the setting's own path.
-    while path and detail["type"] != "extra_forbidden" and path[-1] not in _fields(path[:-1], model):
-        path = path[:-1]
     setting = ".".join(path)
     origin = next((layer for layer in reversed(layers) if layer.sets(path)), layers[0] if layers else None)
     place = origin.where(setting) if origin else setting
@@ -93,8 +90,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], layers: tuple[Layer, 
 def _fields(path: tuple[str, ...], model: type[BaseModel]) -> tuple[str, ...]:
     """The names that a table may hold."""
     for name in path:
-        inner = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return ()
+        inner = model.model_fields[name].annotation
+        assert isinstance(inner, type)
+        assert issubclass(inner, BaseModel)
         model = inner
     return tuple(model.model_fields)

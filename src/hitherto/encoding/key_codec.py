@@ -252,7 +252,9 @@ def _check_timestamp(value: Any, key: str, json: bool) -> datetime:
         hint = " It has no time zone." if naive else " In JSON, an instant is text such as 2013-01-31T06:00:00Z."
         raise _refuse(key, Timestamp, value, hint) from None
     if not MIN_INSTANT <= micros <= MAX_INSTANT:
-        raise KeyTypeError(f"The key {key!r} is declared Timestamp; it was given an instant outside the years 1 to 9999.")
+        raise KeyTypeError(
+            f"The key {key!r} is declared Timestamp; it was given an instant outside the years 1 to 9999."
+        )
     return (EPOCH + micros * MICROSECOND).astimezone(UTC)
 
 

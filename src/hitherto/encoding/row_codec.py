@@ -240,7 +240,9 @@ def _text(kind: DataType, value: Any) -> str:
     if isinstance(kind, StructType):
         if value.keys() - dict(kind.fields).keys():
             raise KeyError
-        return "{" + ",".join(f"{_string_text(name)}:{_text(inner, value.get(name))}" for name, inner in kind.fields) + "}"
+        return (
+            "{" + ",".join(f"{_string_text(name)}:{_text(inner, value.get(name))}" for name, inner in kind.fields) + "}"
+        )
     return _SCALAR_TEXTS[kind](value) if kind not in INTEGER_RANGES else _integer_text(kind, value)
 
 

@@ -16,7 +16,13 @@ LIBRARIES = ("hitherto", "duckdb", "pyarrow", "numpy")
 
 def provenance(view: FeatureView, root: Path) -> dict[str, Any]:
     """Lineage of a run beyond its files: source, transform, revision, libraries."""
-    return {"source": view.source.name, "path": view.source.path, "transform": view.sql, "git_revision": git_revision(root), "libraries": libraries()}
+    return {
+        "source": view.source.name,
+        "path": view.source.path,
+        "transform": view.sql,
+        "git_revision": git_revision(root),
+        "libraries": libraries(),
+    }
 
 
 @lru_cache

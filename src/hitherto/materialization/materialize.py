@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hitherto.errors import HithertoError, IntervalError, MaterializationFailed, MaterializationRejected, UnknownNameError
+from hitherto.errors import (
+    HithertoError,
+    IntervalError,
+    MaterializationFailed,
+    MaterializationRejected,
+    UnknownNameError,
+)
 from hitherto.materialization import planner
 from hitherto.materialization.context import RunContext
 from hitherto.materialization.lock import view_lock
@@ -36,7 +42,9 @@ def request(context: RunContext, *, start: int | None, end: int | None, incremen
     """Check the bounds against each other and the clock. Raises IntervalError."""
     now = context.now()
     if end is not None and end > now:
-        raise IntervalError(f"The end {rfc3339(end)} is in the future: the clock says {rfc3339(now)}. A run cannot know what is not yet available.")
+        raise IntervalError(
+            f"The end {rfc3339(end)} is in the future: the clock says {rfc3339(now)}. A run cannot know what is not yet available."
+        )
     if start is not None and start >= (end if end is not None else now):
         Interval(start, end if end is not None else now)
     return Request(start, end if end is not None else now, incremental)
@@ -51,7 +59,9 @@ def newest_versions(context: RunContext, names: Sequence[str] | None) -> list[Vi
     return [context.registry.view_versions(name)[-1] for name in (names if names is not None else known)]
 
 
-def materialize(context: RunContext, versions: Sequence[ViewVersion], wanted: Request, *, on_error: OnError = "raise") -> MaterializationReport:
+def materialize(
+    context: RunContext, versions: Sequence[ViewVersion], wanted: Request, *, on_error: OnError = "raise"
+) -> MaterializationReport:
     """Run every view version in turn.
 
     Raises:
@@ -114,7 +124,9 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
     files = planner.with_known_times(files, observations, read)
     if not wanted.incremental:
         return planner.explicit(files, wanted.start, wanted.end)
-    published = [run for run in context.registry.runs(view=version.view, state="published") if run.version == version.version]
+    published = [
+        run for run in context.registry.runs(view=version.view, state="published") if run.version == version.version
+    ]
     return planner.incremental(
         files,
         observations,

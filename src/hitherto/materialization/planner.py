@@ -27,7 +27,9 @@ def changed_files(files: Sequence[SourceFile], observations: Sequence[FileObserv
     return tuple(file for file in files if file.identity not in known)
 
 
-def with_known_times(files: Sequence[SourceFile], observations: Sequence[FileObservation], read: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+def with_known_times(
+    files: Sequence[SourceFile], observations: Sequence[FileObservation], read: Sequence[SourceFile]
+) -> tuple[SourceFile, ...]:
     """All files with their ranges of available time: from the last run that saw them, or freshly read."""
     times = {one.file.identity: one.file for one in observations if one.until_run is None}
     times.update({file.identity: file for file in read})
@@ -42,7 +44,9 @@ def explicit(files: Sequence[SourceFile], start: int | None, end: int) -> Work:
     if begin >= end and start is None:
         return Work((), tuple(files))
     if begin >= end:
-        raise IntervalError(f"The interval [{rfc3339(begin)}, {rfc3339(end)}) is empty or reversed: its start must be before its end.")
+        raise IntervalError(
+            f"The interval [{rfc3339(begin)}, {rfc3339(end)}) is empty or reversed: its start must be before its end."
+        )
     return Work((Interval(begin, end),), tuple(files))
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
-from hitherto.result import Result
 from hitherto.materialization.staging import SourceRows, stage_rows
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
+from hitherto.result import Result
 from hitherto.sources.files import list_files
 from hitherto.sql import quote
 from hitherto.timeline import Interval
@@ -52,7 +52,9 @@ class Preview(Result):
         return f"<pre>{html.escape(str(self.report))}</pre>{super()._repr_html_()}"
 
 
-def preview(view: FeatureView, *, root: Path, limits: Limits, limit: int | None = None, interval: Interval | None = None) -> Preview:
+def preview(
+    view: FeatureView, *, root: Path, limits: Limits, limit: int | None = None, interval: Interval | None = None
+) -> Preview:
     """Stage rows of the source and report on them.
 
     Args:
@@ -69,7 +71,9 @@ def preview(view: FeatureView, *, root: Path, limits: Limits, limit: int | None 
     with connect(limits) as con, storage_errors(f"Previewing feature view {view.name!r}"):
         staged = stage_rows(con, SourceRows(view, files, root), interval, limit=limit)
         times = "__event as event_time, __created as created_time, __available as available_time"
-        columns = ", ".join([*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.feature_names)])
+        columns = ", ".join(
+            [*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.feature_names)]
+        )
         rows = con.sql(f"select {columns} from staged").to_arrow_table()
         quarantined = con.sql("select * from quarantined").to_arrow_table()
     return Preview(rows, quarantined, PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks))

@@ -50,5 +50,8 @@ def finish(context: RunContext, run: Run) -> Run:
         path.unlink(missing_ok=True)
         path.with_name(path.name + ".tmp").unlink(missing_ok=True)
     return context.registry.update_run(
-        run.run_id, state="failed", error="Its process ended before anything was published; rolled back.", finished_at=context.now()
+        run.run_id,
+        state="failed",
+        error="Its process ended before anything was published; rolled back.",
+        finished_at=context.now(),
     )

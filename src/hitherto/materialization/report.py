@@ -68,9 +68,19 @@ class RunReport:
 
     def __str__(self) -> str:
         counts = f"{self.rows_read:,} read, {self.rows_written:,} written"
-        extra = [f"{count:,} {word}" for count, word in ((self.rows_superseded, "superseded"), (self.rows_quarantined, "quarantined"), (self.keys_pushed, "keys pushed")) if count]
+        extra = [
+            f"{count:,} {word}"
+            for count, word in (
+                (self.rows_superseded, "superseded"),
+                (self.rows_quarantined, "quarantined"),
+                (self.keys_pushed, "keys pushed"),
+            )
+            if count
+        ]
         line = f"{self.view}@{self.version} {self.state:<9} [{rfc_text(self.start)}, {rfc_text(self.end)}) {', '.join([counts, *extra])}, {self.seconds:.1f} s"
-        return "\n".join([line, *(f"  {check}" for check in self.broken_checks), *([f"  {self.error}"] if self.error else [])])
+        return "\n".join(
+            [line, *(f"  {check}" for check in self.broken_checks), *([f"  {self.error}"] if self.error else [])]
+        )
 
 
 @dataclass(frozen=True)
@@ -125,5 +135,3 @@ def report_of(run: Run, segments: Mapping[str, Segment]) -> RunReport:
         seconds=run.seconds,
         error=run.error,
     )
-
-

@@ -40,7 +40,7 @@ SAMPLE_KEYS = 256
 """How many pushed rows are read back before a run is published."""
 
 
-class Rejected(Exception):  # noqa: N818  (control flow inside a run, never leaves this module)
+class Rejected(Exception):
     """A check of severity fail was broken."""
 
     def __init__(self, checks: tuple[CheckResult, ...]) -> None:
@@ -48,7 +48,9 @@ class Rejected(Exception):  # noqa: N818  (control flow inside a run, never leav
         self.checks = checks
 
 
-def run_interval(context: RunContext, version: ViewVersion, interval: Interval, files: Sequence[SourceFile]) -> RunReport:
+def run_interval(
+    context: RunContext, version: ViewVersion, interval: Interval, files: Sequence[SourceFile]
+) -> RunReport:
     """Materialize one interval of a view version. The caller holds the view's lock.
 
     Returns:
@@ -108,7 +110,9 @@ def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files:
         _progress(context, run, "checked", staged.rows_read)
         if staged.rows_quarantined:
             export_quarantine(con, quarantine_path(context, run))
-        run = context.registry.update_run(run.run_id, rows_read=staged.rows_read, rows_quarantined=staged.rows_quarantined)
+        run = context.registry.update_run(
+            run.run_id, rows_read=staged.rows_read, rows_quarantined=staged.rows_quarantined
+        )
         if rejects(staged.checks):
             run = context.registry.update_run(run.run_id, checks=_json(staged.checks))
             raise Rejected(staged.checks)
@@ -135,7 +139,14 @@ def _check_whole(
     """Profile the rows and judge them as a whole; all results go to the run."""
     view = version.definition
     shape = profile.compute(con, "staged", view)
-    last = next((one for one in context.registry.runs(view=view.name, state="published") if one.version == run.version and one.profile), None)
+    last = next(
+        (
+            one
+            for one in context.registry.runs(view=view.name, state="published")
+            if one.version == run.version and one.profile
+        ),
+        None,
+    )
     asks_new_keys = any(one.kind == "new_keys" for one in view.expect)
     facts = whole.WholeFacts(
         rows=written.rows,
@@ -211,7 +222,10 @@ def _is_published(
     if not any(one.covers(run.interval) for one in ledger.covered(publications)):
         return False
     with attached(con, state, view=run.view):
-        return segments.content_of(con, version.definition, reading.content_rows(version.definition, state, run.interval)) == written.content_hash
+        return (
+            segments.content_of(con, version.definition, reading.content_rows(version.definition, state, run.interval))
+            == written.content_hash
+        )
 
 
 def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, began: float) -> Run:
@@ -225,11 +239,26 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
     known = {**context.registry.segments(run.view, run.version), **({segment.segment_id: segment} if segment else {})}
     unchanged = bool(run.pending["unchanged"])
     before = visible_state(ledger.pieces(publications), known, context.offline_path)
-    after = before if unchanged else visible_state(ledger.pieces([*publications, _next(run, segment, publications, context.now())]), known, context.offline_path)
+    after = (
+        before
+        if unchanged
+        else visible_state(
+            ledger.pieces([*publications, _next(run, segment, publications, context.now())]),
+            known,
+            context.offline_path,
+        )
+    )
     pushed = 0
     needs_push = not unchanged or version.generation != run.generation
     if version.definition.online and needs_push:
-        pushed = _push(context, version, run, before=before, after=after, watermark=ledger.watermark(publications) or run.interval.end)
+        pushed = _push(
+            context,
+            version,
+            run,
+            before=before,
+            after=after,
+            watermark=ledger.watermark(publications) or run.interval.end,
+        )
     run = context.registry.publish(
         context.registry.update_run(run.run_id, keys_pushed=pushed, error=None, seconds=time.perf_counter() - began),
         segment=segment,
@@ -244,7 +273,13 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
 
 
 def _push(
-    context: RunContext, version: ViewVersion, run: Run, *, before: Sequence[SegmentRead], after: Sequence[SegmentRead], watermark: int
+    context: RunContext,
+    version: ViewVersion,
+    run: Run,
+    *,
+    before: Sequence[SegmentRead],
+    after: Sequence[SegmentRead],
+    watermark: int,
 ) -> int:
     view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
     retention = view.online_retention_micros
@@ -256,14 +291,24 @@ def _push(
             pushed = store.load(place, _sampled(rows, sample, _reporter(context, run)), token=run.token)
         else:
             rows = online_rows.changed_winners(
-                con, view, before=before, after=after, interval=run.interval, sequence=run.online_sequence, keep_from=keep_from
+                con,
+                view,
+                before=before,
+                after=after,
+                interval=run.interval,
+                sequence=run.online_sequence,
+                keep_from=keep_from,
             )
-            pushed = store.write(place, _sampled(rows, sample, _reporter(context, run)), token=run.token, sequence=run.online_sequence)
+            pushed = store.write(
+                place, _sampled(rows, sample, _reporter(context, run)), token=run.token, sequence=run.online_sequence
+            )
     _read_back(context, place, run, sample)
     return pushed
 
 
-def _sampled(rows: Iterator[pa.RecordBatch], sample: list[tuple[bytes, bytes | None]], report: Callable[[int], None]) -> Iterator[pa.RecordBatch]:
+def _sampled(
+    rows: Iterator[pa.RecordBatch], sample: list[tuple[bytes, bytes | None]], report: Callable[[int], None]
+) -> Iterator[pa.RecordBatch]:
     """Pass batches on, remembering the first rows of each and reporting how far it got."""
     done = 0
     for batch in rows:
@@ -289,7 +334,14 @@ def _completes(context: RunContext, version: ViewVersion, run: Run) -> bool:
     """Whether with this run the version has published all that the serving one had, so that it takes over (semantics 6)."""
     if version.serving_from is not None:
         return False
-    serving = next((one for one in context.registry.view_versions(run.view) if one.serving_from is not None and one.serving_until is None), None)
+    serving = next(
+        (
+            one
+            for one in context.registry.view_versions(run.view)
+            if one.serving_from is not None and one.serving_until is None
+        ),
+        None,
+    )
     if serving is None:
         return True
     publications = context.registry.publications(run.view, run.version)
@@ -311,7 +363,9 @@ def _drop_old_generations(context: RunContext, version: ViewVersion, run: Run) -
 def current_state(context: RunContext, version: ViewVersion) -> tuple[SegmentRead, ...]:
     """The published state of a view version."""
     publications = context.registry.publications(version.view, version.version)
-    return visible_state(ledger.pieces(publications), context.registry.segments(version.view, version.version), context.offline_path)
+    return visible_state(
+        ledger.pieces(publications), context.registry.segments(version.view, version.version), context.offline_path
+    )
 
 
 def segment_path(context: RunContext, run: Run) -> Path:
@@ -327,7 +381,16 @@ def quarantine_path(context: RunContext, run: Run) -> Path:
 def _next(run: Run, segment: Segment | None, publications: Sequence[Publication], now: int) -> Publication:
     """The publication that this run is about to become."""
     number = max((one.number for one in publications), default=0) + 1
-    return Publication(number, run.view, run.version, run.run_id, run.sequence, run.interval, segment.segment_id if segment else None, now)
+    return Publication(
+        number,
+        run.view,
+        run.version,
+        run.run_id,
+        run.sequence,
+        run.interval,
+        segment.segment_id if segment else None,
+        now,
+    )
 
 
 def _conserved(view: str, staged: Staged, written: segments.WrittenSegment) -> None:
@@ -363,5 +426,3 @@ def _progress(context: RunContext, run: Run, stage: str, rows: int) -> None:
 
 def _reporter(context: RunContext, run: Run) -> Callable[[int], None]:
     return lambda rows: _progress(context, run, "pushing", rows)
-
-

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.collection import Definitions
+from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import DataError, DefinitionError, Problem
 from hitherto.materialization.staging import SourceRows, view_relation
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 def check_changed(plan: Plan, wanted: Definitions, *, root: Path, limits: Limits) -> None:
     """Check the views that a plan creates or starts a new version of. Raises DefinitionError with all problems."""
-    names = [change.name for change in plan.changes if change.kind == "feature view" and change.action in ("create", "new version")]
+    names = [
+        change.name
+        for change in plan.changes
+        if change.kind == "feature view" and change.action in ("create", "new version")
+    ]
     problems = problems_of([wanted.feature_views[name] for name in names], root=root, limits=limits) if names else ()
     if problems:
         raise DefinitionError(problems)

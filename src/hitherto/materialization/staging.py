@@ -32,7 +32,9 @@ class SourceRows:
     root: Path
 
 
-def stage_rows(con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None) -> Staged:
+def stage_rows(
+    con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None
+) -> Staged:
     """Stage the view's rows of an interval in the connection: `staged`, `quarantined` (see validation.staging).
 
     Args:
@@ -53,10 +55,14 @@ def stage_rows(con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Inter
     return staging.stage(con, rows.view, relation=relation, interval=interval)
 
 
-def view_relation(con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None) -> str:
+def view_relation(
+    con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None
+) -> str:
     """The name of the relation that holds the view's rows: the source's, or the transform's result."""
     view = rows.view
-    wanted = None if view.sql else {*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema)}
+    wanted = (
+        None if view.sql else {*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema)}
+    )
     open_relation(con, view.source, rows.files, root=rows.root, name=SOURCE, columns=wanted)
     if view.sql is None and limit is None:
         return SOURCE
@@ -77,10 +83,10 @@ def _window(view: FeatureView, interval: Interval) -> str:
     available = available_sql(view.source)
     before_end = f"{available} < {timestamp(interval.end)}"
     lookback = view.lookback_micros
-    window = before_end if lookback is None else f"{available} >= {timestamp(interval.start - lookback)} and {before_end}"
+    window = (
+        before_end if lookback is None else f"{available} >= {timestamp(interval.start - lookback)} and {before_end}"
+    )
     return f"(({window}) or ({available}) is null)"
-
-
 
 
 def export_quarantine(con: duckdb.DuckDBPyConnection, path: Path) -> None:

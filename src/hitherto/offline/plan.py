@@ -98,7 +98,9 @@ def has_key_id(view: FeatureView) -> bool:
     return not kinds or (len(kinds) == 1 and kinds[0].name in KEY_ID_TYPES)
 
 
-def visible_state(pieces: Iterable[Piece], segments: Mapping[str, Segment], offline_path: Path) -> tuple[SegmentRead, ...]:
+def visible_state(
+    pieces: Iterable[Piece], segments: Mapping[str, Segment], offline_path: Path
+) -> tuple[SegmentRead, ...]:
     """The segments that make up a published state, each with the intervals of it that count."""
     intervals: dict[str, list[Piece]] = {}
     for piece in pieces:
@@ -108,7 +110,12 @@ def visible_state(pieces: Iterable[Piece], segments: Mapping[str, Segment], offl
 
 
 def served_states(
-    pieces: Iterable[Piece], segments: Mapping[str, Segment], offline_path: Path, *, since: int | None = None, until: int | None = None
+    pieces: Iterable[Piece],
+    segments: Mapping[str, Segment],
+    offline_path: Path,
+    *,
+    since: int | None = None,
+    until: int | None = None,
 ) -> tuple[SegmentRead, ...]:
     """All that was ever published, each part with the span of time in which lookups saw it, cut to [since, until)."""
     spans: dict[tuple[str, int, int | None], list[Piece]] = {}
@@ -118,10 +125,14 @@ def served_states(
         end = min(ends) if ends else None
         if piece.segment_id is not None and (end is None or begin < end):
             spans.setdefault((piece.segment_id, begin, end), []).append(piece)
-    return tuple(_segment_read(segments[name], parts, offline_path, (begin, end)) for (name, begin, end), parts in spans.items())
+    return tuple(
+        _segment_read(segments[name], parts, offline_path, (begin, end)) for (name, begin, end), parts in spans.items()
+    )
 
 
-def _segment_read(segment: Segment, parts: Sequence[Piece], offline_path: Path, served: tuple[int, int | None] | None) -> SegmentRead:
+def _segment_read(
+    segment: Segment, parts: Sequence[Piece], offline_path: Path, served: tuple[int, int | None] | None
+) -> SegmentRead:
     whole = len(parts) == 1 and parts[0].interval == segment.interval
     return SegmentRead(
         path=offline_path / segment.path,

@@ -50,7 +50,9 @@ def _lmdb(url: str, root: Path, username: str | None, password: str | None, time
 
     parts = urlsplit(url)
     if parts.netloc or not parts.path.strip("/"):
-        raise ConfigError("The online store's url needs a folder: lmdb:///folder (relative to the repo) or lmdb:////folder.")
+        raise ConfigError(
+            "The online store's url needs a folder: lmdb:///folder (relative to the repo) or lmdb:////folder."
+        )
     return LmdbOnlineStore(root / parts.path[1:])
 
 

@@ -30,6 +30,7 @@ class Connection:
         self._pid = os.getpid()
         self._inode: tuple[int, int] | None = None
         self._sqlite: sqlite3.Connection | None = None
+        self._frozen: tuple[int, int] | None = None
         with self._translated():
             self._make_folder()
             with self._lock:
@@ -67,6 +68,7 @@ class Connection:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._check_frozen()
             except BaseException:
                 # A failed COMMIT (a full disk) may have rolled back by itself.
                 if connection.in_transaction:
@@ -100,7 +102,7 @@ class Connection:
                 raise RegistryError(
                     f"The registry {self.path} is gone ({error.strerror}). Restore it, or apply and materialize again."
                 ) from error
-            if (status.st_dev, status.st_ino) == self._inode:
+            if (status.st_dev, status.st_ino) == self._inode and self._frozen is None:
                 return self._sqlite
             self._sqlite.close()
         elif self._inode is not None and not self.path.exists():
@@ -108,7 +110,9 @@ class Connection:
         return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        writable = os.access(self.path if self.path.exists() else self.path.parent, os.W_OK)
+        # SQLite keeps side files in the folder.
+        writable = all(os.access(one, os.W_OK) for one in (self.path.parent, self.path) if one.exists())
+        self._frozen = None
         if self.path.is_file() and 0 < self.path.stat().st_size < _HEADER_BYTES:
             # SQLite would take it for an empty database and write over it.
             raise RegistryError(f"The registry {self.path} is {_DAMAGED.format('too short')}")
@@ -145,9 +149,20 @@ class Connection:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         except sqlite3.OperationalError:
             connection.close()
-            # WAL needs its side files; where they are missing and cannot be made, there is no writer either.
+            # WAL needs its side files. Where they are missing and cannot be made, nobody has the registry open, so the file
+            # is read as it is; another process may open it later, so this holds for one transaction only.
+            self._frozen = self._state()
             connection = self._connect("mode=ro&immutable=1")
         return connection
+
+    def _state(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return (status.st_mtime_ns, status.st_size)
+
+    def _check_frozen(self) -> None:
+        """Refuse what was read if the file changed meanwhile: its pages may be of two states."""
+        if self._frozen is not None and self._frozen != self._state():
+            raise RegistryError(f"The registry {self.path} was changed while it was read. Try again.")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA foreign_keys = ON")

@@ -248,6 +248,10 @@ def _gather(objects: Iterable[Any]) -> tuple[Definitions, list[Problem]]:
     services: dict[str, FeatureService] = {}
     problems: list[Problem] = []
     for one in objects:
+        if isinstance(one, FeatureView) and not isinstance(one.source, ParquetSource):
+            message = f"its source is {one.source!r}; give source=ParquetSource(...)."
+            problems.append(Problem(message, f"feature view {one.name!r}", one.location))
+            continue
         kind, table = _table(one, entities, sources, views, services)
         known = table.setdefault(one.name, one)
         if known is not one and known != one:
@@ -331,7 +335,7 @@ def _move(objects: Iterable[Any], path: Callable[[str], str]) -> None:
         if id(one) in moved:
             return
         moved[id(one)] = one
-        if one.location is not None:
+        if getattr(one, "location", None) is not None:
             object.__setattr__(one, "location", Location(path(one.location.file), one.location.line))
         for part in _parts(one):
             move(part)

@@ -144,4 +144,4 @@ def _require_version(connection: sqlite3.Connection, view: str, version: int) ->
     found = connection.execute("SELECT view, version FROM view_versions ORDER BY view, version")
     known = [f"{row['view']}@{row['version']}" for row in found]
     if f"{view}@{version}" not in known:
-        raise UnknownNameError("version of a feature view", f"{view}@{version}", known)
+        raise UnknownNameError("feature view version", f"{view}@{version}", known)

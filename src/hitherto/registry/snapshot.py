@@ -52,7 +52,7 @@ class Snapshot:
         version = int(number) if number.isdecimal() else 0
         if (plain, version) not in self.versions:
             known = [f"{plain}@{one}" for view, one in self.versions if view == plain]
-            raise UnknownNameError("version of a feature view", name, known)
+            raise UnknownNameError("feature view version", name, known)
         return self.versions[plain, version]
 
     def feature_service(self, name: str) -> FeatureService:

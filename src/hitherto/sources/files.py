@@ -126,7 +126,8 @@ def _find(home: Home, source: ParquetSource) -> list[pafs.FileInfo]:
     if info.type == pafs.FileType.Directory:
         return list(_folder(home, source, home.path))
     if not WILDCARDS & set(home.path):
-        raise blame(source, f"there is nothing at {source.path!r} ({home.recorded(home.path)}).")
+        looked = home.path if home.is_local else source.path
+        raise blame(source, f"there is nothing at {source.path!r}" + ("." if looked == source.path else f" ({looked})."))
     matched: dict[str, pafs.FileInfo] = {}
     for match in _expand(home):
         inside = [match] if match.type == pafs.FileType.File else _folder(home, source, match.path)
@@ -142,10 +143,9 @@ def _expand(home: Home) -> list[pafs.FileInfo]:
     for number, segment in enumerate(segments[first:], start=first):
         last = number == len(segments) - 1
         matches = [match for folder in folders for match in _match_segment(home, folder, segment, last=last)]
-        folders = [match.path for match in matches if match.type == pafs.FileType.Directory]
-        if segment == "**" and not last:  # no folder at all matches ** too
-            start = "/".join(segments[:number]) or "/"
-            folders = [*([start] if not WILDCARDS & set(start) else []), *folders]
+        inside = [match.path for match in matches if match.type == pafs.FileType.Directory]
+        # ** stands for no folder at all, too.
+        folders = list(dict.fromkeys([*folders, *inside] if segment == "**" else inside))
     return matches
 
 

@@ -286,4 +286,3 @@ def _hint(column: str, kind: Any) -> str:
             f"SELECT * REPLACE (make_timestamp({name} * 1000000) AS {name}), if these are seconds since 1970."
         )
     return " Write the file with real timestamps."
-

@@ -32,7 +32,7 @@ _CHANCE = frozenset({"random", "rand", "setseed", "uuid", "gen_random_uuid", "uu
 _OUTSIDE = frozenset({
     "getenv", "getvariable", "current_setting", "current_user", "currentuser", "session_user", "current_role",
     "user", "current_database", "currentdatabase", "current_catalog", "currentcatalog", "current_schema",
-    "currentschema", "current_schemas", "current_query", "txid_current", "version", "currentversion", "query",
+    "currentschema", "current_schemas", "current_query", "txid_current", "version", "current_version", "currentversion", "query",
     "query_table", "read_text", "read_blob", "read_csv", "read_csv_auto", "read_json", "read_json_auto",
     "read_parquet", "parquet_scan", "glob", "sniff_csv", "which_secret", "add_parquet_key", "write_log",
     "parse_duckdb_log_message", "pg_sleep", "sleep", "sleep_ms",

@@ -244,12 +244,10 @@ class ReferenceStore:
     # Answers
 
     def retrieve(self, key: Key, at: int | None, *, as_of: int | None = None, as_served: bool = False) -> Answer:
-        """3: one entity row (key, T). `as_of`: by the state published then; `as_served`: by the one published at T."""
+        """3: one entity row (key, T). `as_of`: by the state published then; `as_served`: by the one published at T, instead."""
         if at is None or None in key:
             return self._nothing()
-        if as_served:
-            as_of = at if as_of is None else min(as_of, at)
-        rows = self.visible_rows(by=as_of)
+        rows = self.visible_rows(by=at if as_served else as_of)
         # Of the view's rows with this key and available time <= T, the greatest.
         winner = _greatest(row for row in rows if row.key == key and row.available <= at)
         return self._answer(winner, at)

@@ -13,7 +13,7 @@ from hitherto import frames
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.errors import UsageError, VerificationError
 from hitherto.events import Observers, TrainingSetSaved
-from hitherto.offline.duckdb.connection import Limits
+from hitherto.offline.duckdb.connection import Limits, connect
 from hitherto.registry.records import Edge, Segment, TrainingSetRecord
 from hitherto.registry.references import refuse_entity_collisions, resolve
 from hitherto.registry.sqlite import Registry
@@ -48,7 +48,9 @@ class Options:
     missing: Missing = "error"
 
 
-def build(context: TrainingContext, entity_df: Any, features: Sequence[str] | FeatureService | str, options: Options) -> TrainingSet:
+def build(
+    context: TrainingContext, entity_df: Any, features: Sequence[str] | FeatureService | str, options: Options
+) -> TrainingSet:
     """A lazy training set. All that can be refused without reading segments is refused here."""
     asked = AsAsked(options.as_of, options.as_served, options.missing)
     requested = resolve(context.registry.snapshot(), features, full_feature_names=options.full_feature_names)
@@ -58,7 +60,9 @@ def build(context: TrainingContext, entity_df: Any, features: Sequence[str] | Fe
         context.registry, requested, asked, offline_path=context.offline_path, timestamp_field=options.timestamp_field
     )
     request = TrainingRequest(entity, plan, options.missing, tables)
-    return TrainingSet(request, limits=context.limits, save=lambda built, name, description: _save(context, built, name, description))
+    return TrainingSet(
+        request, limits=context.limits, save=lambda built, name, description: _save(context, built, name, description)
+    )
 
 
 def _entity_table(context: TrainingContext, entity_df: Any) -> tuple[pa.Table, tuple[str, ...]]:
@@ -66,12 +70,15 @@ def _entity_table(context: TrainingContext, entity_df: Any) -> tuple[pa.Table, t
     if not isinstance(entity_df, str):
         return frames.to_arrow(entity_df), ()
     sources = context.registry.snapshot().definitions.sources
-    return select(entity_df, sources, root=context.root, limits=context.limits), tables_of(entity_df, sources)
+    with connect(context.limits) as con:
+        return select(con, entity_df, sources, root=context.root), tables_of(entity_df, sources)
 
 
 def _save(context: TrainingContext, built: TrainingSet, name: str, description: str) -> TrainingSetRecord:
     if not is_name(name):
-        raise UsageError(f"{name!r} is not a name for a training set: lower-case letters, digits and single underscores, a letter first.")
+        raise UsageError(
+            f"{name!r} is not a name for a training set: lower-case letters, digits and single underscores, a letter first."
+        )
     content = built.content_hash
     kept = f"training_sets/{name}/{content[:16]}.parquet"
     manifest.write_entity_rows(built.request.entity, context.offline_path / kept)
@@ -126,7 +133,9 @@ class SavedTrainingSet:
         """
         request = manifest.load_request(self.record.manifest, offline_path=self.context.offline_path)
         context = self.context
-        built = TrainingSet(request, limits=context.limits, save=lambda one, name, text: _save(context, one, name, text))
+        built = TrainingSet(
+            request, limits=context.limits, save=lambda one, name, text: _save(context, one, name, text)
+        )
         if built.content_hash != self.record.content_hash:
             raise VerificationError(
                 f"Training set {self.record.name!r} version {self.record.version} was built again and differs from what was saved: "

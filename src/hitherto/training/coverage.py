@@ -45,7 +45,13 @@ class Coverage:
         lines = []
         for one in self.views.values():
             share = one.found / one.rows if one.rows else 0.0
-            counts = {"expired": one.expired, "null key": one.null_keys, "null time": one.null_times, "after the watermark": one.after_watermark, "missing": one.missing}
+            counts = {
+                "expired": one.expired,
+                "null key": one.null_keys,
+                "null time": one.null_times,
+                "after the watermark": one.after_watermark,
+                "missing": one.missing,
+            }
             rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
             lines.append(f"{one.view}: {one.found:,} of {one.rows:,} rows found ({share:.1%}){rest}")
         return "\n".join(lines)
@@ -54,14 +60,18 @@ class Coverage:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-def missing_ranges(publications: Sequence[Publication], observations: Sequence[FileObservation], *, as_of: int | None) -> tuple[Interval, ...]:
+def missing_ranges(
+    publications: Sequence[Publication], observations: Sequence[FileObservation], *, as_of: int | None
+) -> tuple[Interval, ...]:
     """Ranges before the watermark in which the source's files are known to have rows and nothing was published."""
     watermark = ledger.watermark(publications, as_of=as_of)
     if watermark is None:
         return ()
     covered = ledger.covered(publications, as_of=as_of)
     files = [one.file for one in observations if one.until_run is None]
-    spans = union(Interval(file.start, file.end + 1) for file in files if file.start is not None and file.end is not None)
+    spans = union(
+        Interval(file.start, file.end + 1) for file in files if file.start is not None and file.end is not None
+    )
     parts = [gap for span in spans for gap in subtract(span, covered)]
     return tuple(Interval(gap.start, min(gap.end, watermark)) for gap in parts if gap.start < watermark)
 
@@ -80,7 +90,9 @@ def needs_missing(times: np.ndarray, ranges: Sequence[Interval], ttl: int | None
 def refuse_missing(view: str, ranges: Sequence[Interval], count: int, *, never: bool) -> None:
     """Raise NotMaterializedError with the ranges and the command that publishes them."""
     if never:
-        raise NotMaterializedError(f"Feature view {view!r} has never been materialized. Run: hitherto materialize --view {view}")
+        raise NotMaterializedError(
+            f"Feature view {view!r} has never been materialized. Run: hitherto materialize --view {view}"
+        )
     shown = ", ".join(str(one) for one in ranges[:5]) + (" ..." if len(ranges) > 5 else "")
     first = ranges[0]
     raise NotMaterializedError(

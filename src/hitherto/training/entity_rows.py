@@ -29,7 +29,9 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
         KeyTypeError: A key column, or a value in it, cannot be its type.
     """
     if timestamp_field not in entity.column_names:
-        raise UnknownNameError("column", timestamp_field, entity.column_names, where="the entity rows (timestamp_field)")
+        raise UnknownNameError(
+            "column", timestamp_field, entity.column_names, where="the entity rows (timestamp_field)"
+        )
     missing = [name for name in keys if name not in entity.column_names]
     if missing:
         raise JoinKeyError(
@@ -97,7 +99,7 @@ def key_column(column: pa.ChunkedArray, name: str, kind: DataType) -> pa.Chunked
 
 def _fits(actual: pa.DataType, kind: DataType) -> bool:
     if kind.is_integer:
-        return at.is_integer(actual) or at.is_floating(actual)
+        return bool(at.is_integer(actual) or at.is_floating(actual))
     tests = {
         "Bool": (at.is_boolean,),
         "String": (at.is_string, at.is_large_string, at.is_string_view),
@@ -109,4 +111,6 @@ def _fits(actual: pa.DataType, kind: DataType) -> bool:
 
 
 def _refuse(name: str, actual: pa.DataType, kind: DataType) -> NoReturn:
-    raise KeyTypeError(f"The column {name!r} of the entity rows has type {actual}; as a join key it is {kind!r}. Some of its values do not fit.")
+    raise KeyTypeError(
+        f"The column {name!r} of the entity rows has type {actual}; as a join key it is {kind!r}. Some of its values do not fit."
+    )

@@ -47,7 +47,9 @@ class Explanation:
             key = ", ".join(f"{name}={value!r}" for name, value in one.key.items()) or "no keys"
             lines += [f"  {one.view} ({key})", f"    {one.rule}"]
             if one.event_time is not None and one.available_time is not None:
-                lines.append(f"    happened {_text(one.event_time)}, known {_text(one.available_time)}, published by run {one.run_id}")
+                lines.append(
+                    f"    happened {_text(one.event_time)}, known {_text(one.available_time)}, published by run {one.run_id}"
+                )
             lines += [f"    {name} = {value!r} ({one.statuses[name]})" for name, value in one.values.items()]
         return "\n".join(lines)
 

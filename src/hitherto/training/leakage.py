@@ -48,7 +48,14 @@ class LeakageReport:
         lines = [f"{'feature':<40} {'AUC':>6} {'age zero':>9}  notes"]
         for one in self.features:
             auc = "-" if one.auc is None else f"{one.auc:.3f}"
-            notes = [note for note, said in (("SUSPICIOUS: alone it all but decides the label", one.suspicious), ("of the label's own table", one.same_table)) if said]
+            notes = [
+                note
+                for note, said in (
+                    ("SUSPICIOUS: alone it all but decides the label", one.suspicious),
+                    ("of the label's own table", one.same_table),
+                )
+                if said
+            ]
             lines.append(f"{one.feature:<40} {auc:>6} {one.age_zero_share:>9.1%}  {'; '.join(notes)}".rstrip())
         return "\n".join(lines)
 

@@ -35,7 +35,12 @@ def write_entity_rows(entity: pa.Table, path: Path) -> None:
 
 
 def describe(
-    request: TrainingRequest, *, entity_path: str, offline_path: Path, segments: Mapping[str, Segment], registry_serial: int
+    request: TrainingRequest,
+    *,
+    entity_path: str,
+    offline_path: Path,
+    segments: Mapping[str, Segment],
+    registry_serial: int,
 ) -> dict[str, Any]:
     """The manifest as plain values.
 

@@ -63,7 +63,11 @@ def _latest_of_service(context: TrainingContext, service: FeatureService, at: in
         keys = list(columns.values())
         names = {**columns, **{feature: feature for feature in projection.feature_names}}
         part = table.select(list(names)).rename_columns(list(names.values()))
-        joined = part if joined is None else joined.join(part, keys=keys, join_type="full outer", right_suffix=f"__{projection.name}")
+        joined = (
+            part
+            if joined is None
+            else joined.join(part, keys=keys, join_type="full outer", right_suffix=f"__{projection.name}")
+        )
     assert joined is not None
     return Result(joined.sort_by([(key, "ascending") for key in keys]) if keys else joined)
 
@@ -72,10 +76,14 @@ def published(context: TrainingContext, name: str) -> tuple[FeatureView, tuple[S
     """A view's serving definition and state. Raises NotMaterializedError before its first publish."""
     served = context.registry.snapshot().view(name)
     if served.watermark is None:
-        raise NotMaterializedError(f"Feature view {name!r} has never been materialized. Run: hitherto materialize --view {name}")
+        raise NotMaterializedError(
+            f"Feature view {name!r} has never been materialized. Run: hitherto materialize --view {name}"
+        )
     return served.definition, state_of(context.registry, served.definition.name, served.version, context.offline_path)
 
 
 def state_of(registry: Registry, view: str, version: int, offline_path: Path) -> tuple[SegmentRead, ...]:
     """The published state of a view version."""
-    return visible_state(ledger.pieces(registry.publications(view, version)), registry.segments(view, version), offline_path)
+    return visible_state(
+        ledger.pieces(registry.publications(view, version)), registry.segments(view, version), offline_path
+    )

@@ -35,7 +35,9 @@ class AsAsked:
             raise UsageError(f'missing={self.missing!r} is neither "error" nor "null".')
 
 
-def build_plan(registry: Registry, requested: Requested, asked: AsAsked, *, offline_path: Path, timestamp_field: str) -> RetrievalPlan:
+def build_plan(
+    registry: Registry, requested: Requested, asked: AsAsked, *, offline_path: Path, timestamp_field: str
+) -> RetrievalPlan:
     """What to read for a resolved request."""
     reads = [read for view in requested.views for read in _reads(registry, view, asked, offline_path)]
     return RetrievalPlan(tuple(reads), timestamp_field, requested.outputs)
@@ -62,11 +64,23 @@ def _read_now(registry: Registry, view: RequestedView, version: ViewVersion, off
     return _at(registry, view, version, view.served.definition, offline_path, as_of=None)
 
 
-def _read_as_of(registry: Registry, view: RequestedView, versions: Sequence[ViewVersion], as_of: int, offline_path: Path) -> ViewRead:
+def _read_as_of(
+    registry: Registry, view: RequestedView, versions: Sequence[ViewVersion], as_of: int, offline_path: Path
+) -> ViewRead:
     """The version that served then, with the definition that was applied then."""
-    serving = [one for one in versions if one.serving_from is not None and one.serving_from <= as_of and (one.serving_until is None or as_of < one.serving_until)]
+    serving = [
+        one
+        for one in versions
+        if one.serving_from is not None
+        and one.serving_from <= as_of
+        and (one.serving_until is None or as_of < one.serving_until)
+    ]
     version = serving[0] if serving else versions[0]
-    changes = [one for one in registry.definition_changes(version.view) if one.version == version.version and one.applied_at <= as_of]
+    changes = [
+        one
+        for one in registry.definition_changes(version.view)
+        if one.version == version.version and one.applied_at <= as_of
+    ]
     definition = max(changes, key=lambda one: one.applied_at).definition if changes else version.definition
     absent = [feature for feature in view.features if feature not in definition.feature_names]
     if absent:
@@ -78,7 +92,13 @@ def _read_as_of(registry: Registry, view: RequestedView, versions: Sequence[View
 
 
 def _at(
-    registry: Registry, view: RequestedView, version: ViewVersion, definition: FeatureView, offline_path: Path, *, as_of: int | None
+    registry: Registry,
+    view: RequestedView,
+    version: ViewVersion,
+    definition: FeatureView,
+    offline_path: Path,
+    *,
+    as_of: int | None,
 ) -> ViewRead:
     publications = registry.publications(version.view, version.version)
     segments = registry.segments(version.view, version.version)
@@ -99,7 +119,11 @@ def _at(
 
 
 def _served_read(
-    registry: Registry, view: RequestedView, version: ViewVersion, changes: Sequence[DefinitionChange], offline_path: Path
+    registry: Registry,
+    view: RequestedView,
+    version: ViewVersion,
+    changes: Sequence[DefinitionChange],
+    offline_path: Path,
 ) -> ViewRead:
     """All that lookups saw of one version while it served, with the ttl of each time. What it did not have is null."""
     publications = registry.publications(version.view, version.version)
@@ -110,7 +134,11 @@ def _served_read(
         since=version.serving_from,
         until=version.serving_until,
     )
-    had = [(feature, output) for feature, output in zip(view.features, view.outputs, strict=True) if feature in version.definition.feature_names]
+    had = [
+        (feature, output)
+        for feature, output in zip(view.features, view.outputs, strict=True)
+        if feature in version.definition.feature_names
+    ]
     return ViewRead(
         name=view.name,
         view=version.definition,
@@ -126,7 +154,9 @@ def _served_read(
     )
 
 
-def _limits(changes: Sequence[DefinitionChange], version: ViewVersion, of: Callable[[FeatureView], int | None]) -> tuple[AgeLimit, ...]:
+def _limits(
+    changes: Sequence[DefinitionChange], version: ViewVersion, of: Callable[[FeatureView], int | None]
+) -> tuple[AgeLimit, ...]:
     mine = sorted((one for one in changes if one.version == version.version), key=lambda one: one.applied_at)
     if not mine:
         return (AgeLimit(None, of(version.definition)),)

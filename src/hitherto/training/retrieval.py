@@ -64,11 +64,16 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
             found = _merged([point_in_time.retrieve(con, read, rows.num_rows) for read in reads], reads)
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
             columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
-    coverage = {name: _coverage(name, reads, rows, winners[name], gaps[name], micros, null_times) for name, reads in plan.views.items()}
+    coverage = {
+        name: _coverage(name, reads, rows, winners[name], gaps[name], micros, null_times)
+        for name, reads in plan.views.items()
+    }
     return Answer(columns, winners, micros, null_times, Coverage(coverage))
 
 
-def _missing_rows(reads: Sequence[ViewRead], micros: np.ndarray, null_times: np.ndarray, missing: Missing) -> np.ndarray:
+def _missing_rows(
+    reads: Sequence[ViewRead], micros: np.ndarray, null_times: np.ndarray, missing: Missing
+) -> np.ndarray:
     """Which rows need what was never published; refused here unless nulls are asked for."""
     read = reads[-1]
     if read.as_served:
@@ -85,7 +90,11 @@ def _missing_rows(reads: Sequence[ViewRead], micros: np.ndarray, null_times: np.
 def _merged(parts: Sequence[Winners], reads: Sequence[ViewRead]) -> Winners:
     """One answer from the versions that served one after the other: each row is answered by the one that served it."""
     merged = parts[-1]
-    outputs = {name: kind for part in parts for name, kind in zip(part.values.column_names, part.values.schema.types, strict=True)}
+    outputs = {
+        name: kind
+        for part in parts
+        for name, kind in zip(part.values.column_names, part.values.schema.types, strict=True)
+    }
     if len(parts) == 1:
         return merged
     state = np.zeros_like(merged.state)
@@ -111,11 +120,19 @@ def _hidden(found: Winners, rows: np.ndarray) -> Winners:
 
     values = pa.Table.from_arrays([cleared(column) for column in found.values.columns], names=found.values.column_names)
     state = np.where(rows, np.int8(0), found.state)
-    return Winners(values, state, cleared(found.event), cleared(found.created), cleared(found.available), cleared(found.run_ids))
+    return Winners(
+        values, state, cleared(found.event), cleared(found.created), cleared(found.available), cleared(found.run_ids)
+    )
 
 
 def _coverage(
-    name: str, reads: Sequence[ViewRead], rows: pa.Table, found: Winners, gaps: np.ndarray, micros: np.ndarray, null_times: np.ndarray
+    name: str,
+    reads: Sequence[ViewRead],
+    rows: pa.Table,
+    found: Winners,
+    gaps: np.ndarray,
+    micros: np.ndarray,
+    null_times: np.ndarray,
 ) -> ViewCoverage:
     read = reads[-1]
     null_keys = np.zeros(rows.num_rows, dtype=bool)

@@ -15,13 +15,13 @@ from hitherto.offline.duckdb import point_in_time
 from hitherto.offline.duckdb.connection import Limits
 from hitherto.offline.plan import RetrievalPlan
 from hitherto.registry.records import TrainingSetRecord
+from hitherto.result import Result
 from hitherto.timeline import to_datetime
 from hitherto.training import explanation, leakage
 from hitherto.training.coverage import Coverage
 from hitherto.training.explanation import Explanation, ViewExplanation
 from hitherto.training.leakage import FeatureLeakage, LeakageReport
 from hitherto.training.request import Missing
-from hitherto.result import Result
 from hitherto.training.retrieval import Answer, retrieve
 
 
@@ -42,7 +42,9 @@ class TrainingSet(Result):
     `to_pandas()`, `to_polars()`, `to_arrow()`, `to_batches()`, `write_parquet(path)` and `head()` give the rows.
     """
 
-    def __init__(self, request: TrainingRequest, *, limits: Limits, save: Callable[[TrainingSet, str, str], TrainingSetRecord]) -> None:
+    def __init__(
+        self, request: TrainingRequest, *, limits: Limits, save: Callable[[TrainingSet, str, str], TrainingSetRecord]
+    ) -> None:
         super().__init__()
         self._request = request
         self._limits = limits
@@ -51,13 +53,18 @@ class TrainingSet(Result):
 
     def _retrieved(self) -> Answer:
         if self._answer is None:
-            self._answer = retrieve(self._request.plan, self._request.entity, limits=self._limits, missing=self._request.missing)
+            self._answer = retrieve(
+                self._request.plan, self._request.entity, limits=self._limits, missing=self._request.missing
+            )
         return self._answer
 
     def _compute(self) -> pa.Table:
         entity, answer = self._request.entity, self._retrieved()
         plan = self._request.plan
-        features = {name: _utc(answer.columns[name]) if name in answer.columns else pa.nulls(entity.num_rows) for name in plan.outputs}
+        features = {
+            name: _utc(answer.columns[name]) if name in answer.columns else pa.nulls(entity.num_rows)
+            for name in plan.outputs
+        }
         columns = [*entity.columns, *features.values()]
         return pa.Table.from_arrays(columns, names=[*entity.column_names, *features])
 
@@ -106,7 +113,9 @@ class TrainingSet(Result):
         views = tuple(self._explain_view(name, row, answer, statuses, table) for name in self._request.plan.views)
         return Explanation(row, time, views)
 
-    def _explain_view(self, name: str, row: int, answer: Answer, statuses: pa.Table, table: pa.Table) -> ViewExplanation:
+    def _explain_view(
+        self, name: str, row: int, answer: Answer, statuses: pa.Table, table: pa.Table
+    ) -> ViewExplanation:
         reads = self._request.plan.views[name]
         read, found = reads[-1], answer.winners[name]
         key = {key: self._request.entity.column(column)[row].as_py() for key, column in read.key_columns.items()}
@@ -149,7 +158,9 @@ class TrainingSet(Result):
             zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
             same = reads[-1].view.source.name in self._request.label_tables
             for output in reads[-1].outputs:
-                found.append(FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same))
+                found.append(
+                    FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same)
+                )
         found.sort(key=lambda one: -max(one.auc or 0.5, 1 - (one.auc or 0.5)))
         return LeakageReport(label, tuple(found))
 

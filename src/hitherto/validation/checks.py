@@ -117,10 +117,17 @@ def check_expectations(view: FeatureView) -> tuple[str, ...]:
         if problem is not None:
             problems.append(shown + problem)
             continue
-        conditions.append((shown, broken_sql(expectation, field)))
-        if expectation.kind == "matches":  # over no rows a pattern is never read
-            conditions.append((shown, f"regexp_full_match('', {text(expectation.bounds['pattern'])})"))
+        conditions.append((shown, _trial(expectation, field)))
     return (*problems, *_refused(view, conditions))
+
+
+def _trial(expectation: Expectation, field: Field | None) -> str:
+    """What DuckDB is asked to take: true or false over columns of the declared types."""
+    if expectation.kind == "sql":
+        return f"({expectation.bounds['predicate']}\n)"
+    if expectation.kind == "matches":  # a constant, since over no rows a pattern is never read
+        return f"regexp_full_match('', {text(expectation.bounds['pattern'])})"
+    return broken_sql(expectation, field)
 
 
 def _all(view: FeatureView) -> Iterator[tuple[str, Expectation, Field | None]]:
@@ -130,6 +137,8 @@ def _all(view: FeatureView) -> Iterator[tuple[str, Expectation, Field | None]]:
 
 
 def _problem(view: FeatureView, expectation: Expectation, field: Field | None) -> str | None:
+    if expectation.severity == "nullify" and field is None:
+        return "nullify makes one value null, so it goes into a Field's expect=[...]."
     if expectation.kind == "sql":
         return check_predicate(expectation.bounds["predicate"], names_of(view))
     if expectation.kind == "unique" and field is not None and field.dtype.is_nested:
@@ -151,10 +160,12 @@ def _refused(view: FeatureView, conditions: Sequence[tuple[str, str]]) -> list[s
 
     def refusal(chosen: Sequence[str]) -> str | None:
         try:
-            con.execute(f"SELECT {', '.join(chosen)} FROM (SELECT {', '.join(typed)})").fetchall()
+            found = con.sql(f"SELECT {', '.join(chosen)} FROM (SELECT {', '.join(typed)})")
+            found.fetchall()
         except duckdb.Error as error:
             return f"DuckDB refuses it: {str(error).strip().splitlines()[0]}"
-        return None
+        other = next((kind for kind in found.types if kind.id not in ("boolean", "null")), None)
+        return f"it gives {other}, not true or false." if other is not None else None
 
     with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as con:
         if refusal([condition for _, condition in conditions]) is None:

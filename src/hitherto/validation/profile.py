@@ -103,7 +103,9 @@ def _aggregates(field: Field) -> dict[str, str]:
     elif kind == String:
         found |= {"min": f"left(min({column}), {_TEXT_LENGTH})", "max": f"left(max({column}), {_TEXT_LENGTH})"}
     elif kind == Bool:
-        found["mean"] = f"avg(CAST({column} AS INTEGER))"
+        found |= {
+            name: f"{sql}(CAST({column} AS INTEGER))" for name, sql in (("mean", "avg"), ("stddev", "stddev_samp"))
+        }
     elif kind in (Date, Timestamp):
         found |= {"min": f"min({column})", "max": f"max({column})"}
     return found

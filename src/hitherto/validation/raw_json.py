@@ -28,7 +28,8 @@ def _some(expression: str, kind: SourceType, depth: int) -> str:
         # DuckDB's JSON has bare NaN and Infinity, which is none.
         shown = f"CAST({expression} AS VARCHAR)"
         words = f"CASE WHEN isnan({expression}) THEN 'NaN' WHEN {expression} > 0 THEN 'Infinity' ELSE '-Infinity' END"
-        return f"CASE WHEN isfinite({expression}) THEN {shown} ELSE '\"' || {words} || '\"' END"
+        text_of = f"CASE WHEN isfinite({expression}) THEN {shown} ELSE '\"' || {words} || '\"' END"
+        return f"CASE WHEN {expression} IS NOT NULL THEN {text_of} END"
     if kind.kind == "blob":
         return f"'\"' || base64({expression}) || '\"'"
     if kind.is_integer or kind.kind == "boolean":

@@ -242,17 +242,17 @@ def _always(
         ("__created", source.created_timestamp_field, "created time"),
         ("__known", source.known_timestamp_field, "known time"),
     )
-    for name, column, label in times:
-        if column is None:
+    for name, given, label in times:
+        if given is None:
             continue
         if name != "__created":
             found.append(
-                _implicit(f"{label} is not null", column, f"{raw[column]} IS NULL", f"{label} {column!r} is null")
+                _implicit(f"{label} is not null", given, f"{raw[given]} IS NULL", f"{label} {given!r} is null")
             )
-        lost = f"{name} IS NULL AND {raw[column]} IS NOT NULL"
+        lost = f"{name} IS NULL AND {raw[given]} IS NOT NULL"
         found.append(
             _implicit(
-                f"{label} is in the years 1 to 9999", column, lost, f"{label} {column!r} is outside the years 1 to 9999"
+                f"{label} is in the years 1 to 9999", given, lost, f"{label} {given!r} is outside the years 1 to 9999"
             )
         )
     return found

@@ -13,9 +13,8 @@ from hitherto.config import Config
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.upper().startswith("HITHERTO_"):
-            monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.upper().startswith("HITHERTO_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ def test_a_float_reads_back_bit_for_bit_and_is_short() -> None:
         if math.isfinite(number):
             text = float32_text(number)
             assert struct.pack("f", float(text)) == struct.pack("f", number)
-    assert [float32_text(number / 100) for number in range(1, 1000, 7)] == [repr(number / 100) for number in range(1, 1000, 7)]
+    assert [float32_text(number / 100) for number in range(1, 1000, 7)] == [
+        repr(number / 100) for number in range(1, 1000, 7)
+    ]
 
 
 def test_numbers_beyond_a_float_are_infinite() -> None:

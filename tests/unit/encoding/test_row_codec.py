@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal as Number
 from typing import Any
 
@@ -60,7 +60,9 @@ def sql_fragments(con: duckdb.DuckDBPyConnection, kind: DataType, values: list[A
 
 @pytest.mark.parametrize("kind", VECTORS, ids=repr)
 def test_python_and_sql_write_the_same_bytes(con: duckdb.DuckDBPyConnection, kind: DataType) -> None:
-    assert sql_fragments(con, kind, VECTORS[kind]) == [row_codec.encode_fragment(kind, value) for value in VECTORS[kind]]
+    assert sql_fragments(con, kind, VECTORS[kind]) == [
+        row_codec.encode_fragment(kind, value) for value in VECTORS[kind]
+    ]
 
 
 @pytest.mark.parametrize("kind", VECTORS, ids=repr)
@@ -117,7 +119,7 @@ def test_fragments_look_as_documented() -> None:
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        (Bool, 1), (Int8, 128), (Int8, True), (Int64, 1.0), (Float64, "1"), (Float64, 2**53 + 1), (String, 1), (String, "\ud800"), (Bytes, "a"), (Date, datetime(2013, 1, 1)),
+        (Bool, 1), (Int8, 128), (Int8, True), (Int64, 1.0), (Float64, "1"), (Float64, 2**53 + 1), (String, 1), (String, "\ud800"), (Bytes, "a"), (Date, datetime(2013, 1, 1, tzinfo=UTC)),
         (Timestamp, 0), (Decimal(3, 1), Number("1.25")), (Decimal(3, 1), Number("100")), (Decimal(3, 1), Number("NaN")), (Decimal(3, 1), 0.5), (List(String), "ab"),
         (Struct({"x": Int8}), {"y": 1}), (Struct({"x": Int8}), [1]),
     ],

@@ -188,9 +188,13 @@ def test_a_full_disk_changes_nothing_and_says_so(registry):
 
 
 def test_an_error_in_a_transaction_rolls_it_back(registry):
-    with pytest.raises(KeyError), registry._connection.write() as opened:
-        opened.execute("UPDATE meta SET value = 99 WHERE key = 'serial'")
-        raise KeyError
+    def fail() -> None:
+        with registry._connection.write() as opened:
+            opened.execute("UPDATE meta SET value = 99 WHERE key = 'serial'")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert registry.serial() == 0
 
 
@@ -218,7 +222,9 @@ def test_threads_share_one_registry(registry):
 def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(TESTS)])}
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -369,6 +375,36 @@ def test_a_registry_that_may_only_be_read_is_read(read_only_folder, served):
     assert first == "1 airport_weather"
     assert "read-only" in second
     registry.close()
+
+
+FOLLOWS = """
+    import os, sys
+    from pathlib import Path
+    from hitherto.registry.sqlite import Registry
+    from unit.registry.samples import definitions
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    registry = Registry(Path(sys.argv[1]), project="flights")
+    print(registry.serial(), flush=True)
+    sys.stdin.readline()
+    print(registry.serial(), *registry.snapshot().views, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user than the reader has to write")
+def test_a_reader_that_may_not_write_follows_the_writer(read_only_folder):
+    path = read_only_folder / "registry.db"
+    registry = open_registry(path)
+    registry.close()
+    read_only_folder.chmod(0o755)
+    reader = run_python(FOLLOWS, path)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "0\n"
+    registry.apply(definitions(VIEW), expected_serial=0, now=1)
+    registry.close()
+    out, err = reader.communicate("go\n", timeout=60)
+    assert (out, err) == ("1 airport_weather\n", "")
 
 
 def test_a_registry_cannot_be_made_in_a_folder_that_is_read_only(read_only_folder):

@@ -41,7 +41,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
 
     def write(**files: str) -> Path:
         for name, text in files.items():
-            path = tmp_path / "repo" / (name.replace("__", "/") + ".py")
+            path = tmp_path / "repo" / f"{name}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(text), encoding="utf-8")
         (tmp_path / "repo").mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def test_places_are_told_relative_to_the_repo(repo):
     loaded = discovery.load(repo(entities=ENTITIES, weather=WEATHER_FILE))
     view = loaded.feature_views["airport_weather"]
     assert str(view.location) == str(view.schema[0].location) == "weather.py:7"
-    assert str(view.entities[0].location) == "entities.py:5"
+    assert str(view.entities[0].location) == "entities.py:4"
 
 
 def test_an_empty_folder_has_no_definitions(repo):
@@ -93,7 +93,7 @@ def test_a_folder_that_is_not_there_is_a_problem(tmp_path):
 
 def test_tests_hidden_and_underscore_files_are_left_out(repo):
     broken = "raise RuntimeError"
-    folder = repo(test_x=broken, conftest=broken, _private=broken, tests__x=broken, entities=ENTITIES)
+    folder = repo(test_x=broken, conftest=broken, _private=broken, entities=ENTITIES, **{"tests/x": broken})
     (folder / ".hidden.py").write_text(broken)
     (folder / ".venv").mkdir()
     (folder / ".venv" / "__init__.py").write_text(broken)
@@ -102,19 +102,20 @@ def test_tests_hidden_and_underscore_files_are_left_out(repo):
 
 
 def test_packages_are_loaded_with_what_they_import(repo):
-    folder = repo(
-        entities=ENTITIES,
-        views____init__="",
-        views__weather=WEATHER_FILE.replace("weather = P", "from ._sources import weather\nunused = P"),
-        views___sources=HEAD + 'weather = ParquetSource("w.parquet", name="winds", timestamp_field="at")',
-    )
+    files = {
+        "views/__init__": "",
+        "views/weather": WEATHER_FILE.replace("weather = P", "from ._sources import winds\nweather = P"),
+        "views/_sources": HEAD + 'winds = ParquetSource("w.parquet", name="winds", timestamp_field="at")',
+    }
+    folder = repo(entities=ENTITIES, **files)
     loaded = discovery.load(folder)
     assert sorted(loaded.sources) == ["weather", "winds"]
     assert str(loaded.feature_views["airport_weather"].location) == "views/weather.py:8"
 
 
 def test_a_folder_without_init_is_loaded_only_when_it_is_imported(repo):
-    folder = repo(lib__shared=ENTITIES, lib__other="raise RuntimeError", views="from lib.shared import airport")
+    files = {"lib/shared": ENTITIES, "lib/other": "raise RuntimeError"}
+    folder = repo(views="from lib.shared import airport", **files)
     assert list(discovery.load(folder).entities) == ["airport"]
     assert "lib.shared" not in sys.modules
 
@@ -194,7 +195,15 @@ def test_all_problems_of_a_repo_come_at_once_with_file_and_line(repo):
     )
     found = problems(folder)
     places = [text.split(": ")[0] for text in found]
-    assert places == ["repo/a.py:4", "repo/a.py:5", "repo/a.py:5", "repo/b.py:4", "repo/c.py:1", "repo/d.py:1", "repo/e.py:3"]
+    assert places == [
+        "repo/a.py:4",
+        "repo/a.py:5",
+        "repo/a.py:5",
+        "repo/b.py:4",
+        "repo/c.py:1",
+        "repo/d.py:1",
+        "repo/e.py:3",
+    ]
     text = "\n".join(found)
     for words in (
         "'One' is not a name",
@@ -214,7 +223,9 @@ def test_a_module_that_fails_is_told_once_however_many_import_it(repo):
 
 
 def test_an_error_inside_a_library_is_told_at_the_line_of_the_repo(repo):
-    assert problems(repo(a="import json\n\njson.loads('{')"))[0].startswith("repo/a.py:3: the import failed with JSONDecodeError")
+    assert problems(repo(a="import json\n\njson.loads('{')"))[0].startswith(
+        "repo/a.py:3: the import failed with JSONDecodeError"
+    )
 
 
 def test_a_script_that_exits_does_not_end_the_command(repo):
@@ -223,7 +234,9 @@ def test_a_script_that_exits_does_not_end_the_command(repo):
 
 
 def test_a_module_that_loads_the_repo_itself_is_told_so(repo):
-    folder = repo(a="from pathlib import Path\nfrom hitherto.registry import discovery\ndiscovery.load(Path(__file__).parent)")
+    folder = repo(
+        a="from pathlib import Path\nfrom hitherto.registry import discovery\ndiscovery.load(Path(__file__).parent)"
+    )
     (found,) = problems(folder)
     assert found.startswith("repo/a.py:3: it loads a repo while a repo is being loaded")
 
@@ -244,12 +257,15 @@ def test_a_file_that_cannot_be_imported_by_its_name_is_a_problem(repo):
 def test_two_different_definitions_of_one_name_are_a_problem_that_names_both(repo):
     folder = repo(a=ENTITIES, b=ENTITIES.replace("String})", 'String}, description="other")'))
     (found,) = problems(folder)
-    assert found.startswith("repo/b.py:5: entity 'airport': it is defined a second time, differently")
-    assert "repo/a.py:5" in found
+    assert found.startswith("repo/b.py:4: entity 'airport': it is defined a second time, differently")
+    assert "repo/a.py:4" in found
 
 
 def test_two_sources_whose_paths_end_alike_need_names(repo):
-    text = HEAD + 'x = ParquetSource("a/w.parquet", timestamp_field="t")\ny = ParquetSource("b/w.parquet", timestamp_field="t")'
+    text = (
+        HEAD
+        + 'x = ParquetSource("a/w.parquet", timestamp_field="t")\ny = ParquetSource("b/w.parquet", timestamp_field="t")'
+    )
     (found,) = problems(repo(a=text))
     assert found.startswith("repo/a.py:5: source 'w'")
     assert "Give one of them another name=" in found
@@ -269,9 +285,15 @@ view = FeatureView("v", entities=[airport], source=ParquetSource("x.parquet", ti
     )
     found = problems(folder)
     assert [text for text in found if "cannot be stored" in text] == [
-        "repo/a.py:8: expect.is_in: it has a value of type range, which cannot be stored; use numbers, texts, bytes, dates, "
+        "repo/a.py:7: expect.is_in: it has a value of type range, which cannot be stored; use numbers, texts, bytes, dates, "
         "datetimes, timedeltas, decimals or lists of these."
     ]
+
+
+def test_a_view_whose_source_is_none_is_a_problem(repo):
+    text = ENTITIES + 'view = FeatureView("v", entities=[airport], source="x.parquet", schema=[Field("x", Int64)])\n'
+    (found,) = problems(repo(a=text + 'service = FeatureService("s", features=[view])'))
+    assert found == "repo/a.py:5: feature view 'v': its source is 'x.parquet'; give source=ParquetSource(...)."
 
 
 def test_a_transform_is_read_from_beside_its_definition(repo):
@@ -282,11 +304,6 @@ def test_a_transform_is_read_from_beside_its_definition(repo):
     assert "its transform 'w.sql' cannot be read" in problems(folder)[0]
     (folder / "w.sql").write_text("select *\nfrom source\n")
     assert discovery.load(folder).feature_views["airport_weather"].transform == "select *\nfrom source\n"
-
-
-def test_a_virtual_environment_in_the_repo_is_not_the_repos(repo):
-    folder = repo(entities=ENTITIES, env__lib__helper="x = 1")
-    assert list(discovery.load(folder).entities) == ["airport"]
 
 
 # -- collect ---------------------------------------------------------------------------------------------------------

@@ -49,7 +49,23 @@ def test_all_definitions_come_back_in_their_order():
 
 @pytest.mark.parametrize(
     "value",
-    [0, -1, 2**70, 1.0, -0.0, 1e300, True, None, "", "é\0\n", b"", [1, [2]], (1, (2.5,)), {"a": date(2013, 1, 1)}, timedelta(0)],
+    [
+        0,
+        -1,
+        2**70,
+        1.0,
+        -0.0,
+        1e300,
+        True,
+        None,
+        "",
+        "é\0\n",
+        b"",
+        [1, [2]],
+        (1, (2.5,)),
+        {"a": date(2013, 1, 1)},
+        timedelta(0),
+    ],
 )
 def test_a_value_of_a_check_comes_back_with_its_type(value):
     back = there_and_back(Expectation("is_in", (("values", (value,)),)))
@@ -91,7 +107,13 @@ def test_what_was_accepted_once_stays_readable_when_the_rules_get_stricter():
         {"kind": "entity", "name": "x"},
         {"kind": "definitions"},
         {**json_format.to_json(VIEW.schema[1]), "dtype": "Quaternion"},
-        {"kind": "expectation", "check": "is_in", "params": [["values", {"$decimal": "x"}]], "severity": "fail", "at_least": None},
+        {
+            "kind": "expectation",
+            "check": "is_in",
+            "params": [["values", {"$decimal": "x"}]],
+            "severity": "fail",
+            "at_least": None,
+        },
     ],
 )
 def test_a_document_that_is_no_definition_is_a_registry_error(document):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ def test_each_instant_belongs_to_the_last_publication_that_covers_it(ledger, as_
 @given(ledgers(), st.none() | st.integers(-1, 6))
 def test_pieces_come_in_order_and_are_as_long_as_they_can_be(ledger, as_of):
     found = pieces(ledger, as_of=as_of)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         assert before.interval.end <= after.interval.start
         assert before.interval.end < after.interval.start or before.number != after.number
     by_number = {one.number: one for one in ledger}
@@ -82,7 +83,9 @@ def test_history_shows_every_instant_what_was_visible_at_every_moment(ledger):
     past = history(ledger)
     for as_of in range(-1, 7):
         visible = tuple(
-            piece for piece in past if piece.published_at <= as_of and (piece.masked_at is None or as_of < piece.masked_at)
+            piece
+            for piece in past
+            if piece.published_at <= as_of and (piece.masked_at is None or as_of < piece.masked_at)
         )
         for instant in range(WIDTH):
             expected = winner(ledger, instant, as_of)
@@ -93,7 +96,7 @@ def test_history_shows_every_instant_what_was_visible_at_every_moment(ledger):
 def test_history_has_no_piece_that_was_never_visible_and_none_that_could_be_longer(ledger):
     past = history(ledger)
     assert all(piece.masked_at is None or piece.masked_at > piece.published_at for piece in past)
-    for before, after in zip(past, past[1:], strict=False):
+    for before, after in pairwise(past):
         touching = before.number == after.number and before.interval.end == after.interval.start
         assert not (touching and before.masked_at == after.masked_at)
 

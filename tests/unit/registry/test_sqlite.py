@@ -30,6 +30,7 @@ from unit.registry.samples import (
 
 NEXT = replace(VIEW, schema=[replace(VIEW.schema[0], dtype=Int64), VIEW.schema[1]])
 NAME = VIEW.name
+PUBLISHED_AT = day(41)
 
 
 def apply(registry: Registry, *views, services=(), now=1, **options):
@@ -40,7 +41,7 @@ def begin(registry: Registry, *, version=1, interval=None, view=NAME) -> Run:
     return registry.begin_run(view, version, interval or days(1, 5), began_at=day(40))
 
 
-def publish(registry: Registry, run: Run, *, at=day(41), generation=1, files=None, rows=True, **options) -> Run:
+def publish(registry: Registry, run: Run, *, at=PUBLISHED_AT, generation=1, files=None, rows=True, **options) -> Run:
     return registry.publish(
         run,
         segment=segment(f"s{run.sequence}", run) if rows else None,
@@ -265,7 +266,13 @@ def test_a_publish_writes_everything_at_once(registry):
     done = publish(registry, run, generation=3, seconds=1.5, keys_pushed=2)
     assert done == registry.run(run.run_id)
     assert (done.state, done.published_at, done.finished_at, done.generation) == ("published", day(41), day(41), 3)
-    assert (done.segment_id, done.rows_read, done.seconds, done.keys_pushed, dict(done.pending)) == ("s1", 5, 1.5, 2, {})
+    assert (done.segment_id, done.rows_read, done.seconds, done.keys_pushed, dict(done.pending)) == (
+        "s1",
+        5,
+        1.5,
+        2,
+        {},
+    )
     (entry,) = registry.publications(NAME, 1)
     assert (entry.run_id, entry.run_sequence, entry.interval) == (run.run_id, run.sequence, days(1, 5))
     assert (entry.segment_id, entry.published_at) == ("s1", day(41))
@@ -320,7 +327,9 @@ def test_files_are_observed_from_run_to_run(registry):
     publish(registry, begin(registry), files=[kept, gone])
     publish(registry, begin(registry), files=[kept, new])
     publish(registry, begin(registry), files=[replace(kept, footer="other"), new])
-    assert [(one.file.path, one.file.footer, one.since_run, one.until_run) for one in registry.observations(NAME, 1)] == [
+    assert [
+        (one.file.path, one.file.footer, one.since_run, one.until_run) for one in registry.observations(NAME, 1)
+    ] == [
         ("a", "f", 1, 3),
         ("b", "f", 1, 2),
         ("c", "f", 2, None),
@@ -425,6 +434,8 @@ def test_a_training_set_gets_the_name_of_its_version_in_its_edges(registry):
 
 
 def test_entities_and_sources_are_deployed_without_views_too(registry):
-    lone = Definitions(entities={"airport": AIRPORT}, sources={"weather": WEATHER}, feature_views={}, feature_services={})
+    lone = Definitions(
+        entities={"airport": AIRPORT}, sources={"weather": WEATHER}, feature_views={}, feature_services={}
+    )
     registry.apply(lone, expected_serial=0, now=1)
     assert registry.deployed() == lone

@@ -291,12 +291,6 @@ def test_as_served_equals_a_lookup_at_that_instant() -> None:
     assert {now: store.retrieve(K, now, as_served=True) for now in given} == given
 
 
-def test_as_of_and_as_served_together_take_the_earlier_one() -> None:
-    store = corrected()
-    assert value(store.retrieve(K, 30, as_of=19, as_served=True)) == 1.5
-    assert value(store.retrieve(K, 12, as_of=99, as_served=True)) == 1.5
-
-
 def test_rows_available_after_every_instant_change_no_answer() -> None:
     rows = [row(5, 1.0, known=6), row(7, 2.0, known=9)]
     few, more = published(view_of(known=True), *rows), published(view_of(known=True), *rows, row(4, 9.0, known=50))

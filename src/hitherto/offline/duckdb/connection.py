@@ -49,7 +49,9 @@ def storage_errors(what: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(f"{what}: {error.strerror or error}.{_remedy(error)}") from error
     except duckdb.OutOfMemoryException as error:
-        raise StorageError(f"{what}: out of memory. Raise offline.memory_limit or give offline.temp_directory more room. ({_first_line(error)})") from error
+        raise StorageError(
+            f"{what}: out of memory. Raise offline.memory_limit or give offline.temp_directory more room. ({_first_line(error)})"
+        ) from error
     except duckdb.Error as error:
         raise StorageError(f"{what}: {_first_line(error)}") from error
 

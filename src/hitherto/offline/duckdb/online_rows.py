@@ -11,7 +11,7 @@ from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import key_sql
 from hitherto.encoding.row_codec import payload_sql, value_sql
 from hitherto.offline.duckdb.connection import storage_errors
-from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list
+from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list, order_by
 from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of
 from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, timestamp
@@ -26,7 +26,12 @@ def row_bytes_sql(view: FeatureView) -> str:
 
 
 def all_winners(
-    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, sequence: int, keep_from: int | None
+    con: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    state: Sequence[SegmentRead],
+    *,
+    sequence: int,
+    keep_from: int | None,
 ) -> Iterator[pa.RecordBatch]:
     """(key, value) of every key's winner over the published state, sorted by key: a full load.
 
@@ -74,6 +79,14 @@ def changed_winners(
     yield from _stream(con, view, after, query)
 
 
+def encoded(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, *, sequence: int
+) -> Iterator[pa.RecordBatch]:
+    """(key, value) of every row of a relation, in the order of keys and then of rows: a push."""
+    query = f"select {_key(view)} as key, {_value(view, sequence)} as value from {relation} order by {order_by(view)}"
+    yield from _stream(con, view, (), query)
+
+
 def _forgotten(keep_from: int | None) -> str:
     return "" if keep_from is None else f" or {EVENT} < {timestamp(keep_from)}"
 
@@ -86,7 +99,9 @@ def _value(view: FeatureView, sequence: int) -> str:
     return value_sql(event=EVENT, created=CREATED, available=AVAILABLE, sequence=sequence, payload=row_bytes_sql(view))
 
 
-def _stream(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str) -> Iterator[pa.RecordBatch]:
+def _stream(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str
+) -> Iterator[pa.RecordBatch]:
     with attached(con, state, view=view.name), storage_errors(f"Encoding rows of feature view {view.name!r}"):
         con.execute("set preserve_insertion_order = true")
         yield from con.sql(query).to_arrow_reader(BATCH_ROWS)

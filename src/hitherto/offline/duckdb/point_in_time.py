@@ -80,7 +80,10 @@ def register(con: duckdb.DuckDBPyConnection, entity_rows: pa.Table) -> None:
 
 def _candidates(read: ViewRead) -> list[str]:
     """For each segment, a table (row, winner's row id) of the entity rows that it has something for."""
-    return [f"create or replace temp table __candidates_{number} as {_asof(read, number, segment)}" for number, segment in enumerate(read.segments)]
+    return [
+        f"create or replace temp table __candidates_{number} as {_asof(read, number, segment)}"
+        for number, segment in enumerate(read.segments)
+    ]
 
 
 def _asof(read: ViewRead, number: int, segment: SegmentRead) -> str:
@@ -101,11 +104,17 @@ def _requests(read: ViewRead, segment: SegmentRead) -> str:
     conditions = [f"e.{TIME} is not null", *(f"{column} is not null" for column in columns)]
     if segment.served:
         since, until = segment.served
-        conditions.append(f"e.{TIME} >= {timestamp(since)}" + (f" and e.{TIME} < {timestamp(until)}" if until is not None else ""))
+        conditions.append(
+            f"e.{TIME} >= {timestamp(since)}" + (f" and e.{TIME} < {timestamp(until)}" if until is not None else "")
+        )
     where = " and ".join(conditions)
     if needs_dictionary(read.view):
-        on = " and ".join(f"{column} = k.{quote(key)}" for column, key in zip(columns, read.view.join_keys, strict=True))
-        return f"select e.{ROW}, e.{TIME}, k.{KEY} from {ENTITY_ROWS} e join {alias(segment)}.keys k on {on} where {where}"
+        on = " and ".join(
+            f"{column} = k.{quote(key)}" for column, key in zip(columns, read.view.join_keys, strict=True)
+        )
+        return (
+            f"select e.{ROW}, e.{TIME}, k.{KEY} from {ENTITY_ROWS} e join {alias(segment)}.keys k on {on} where {where}"
+        )
     kinds = list(read.view.join_keys.values())
     key = key_id_of(columns[0], kinds[0]) if kinds else "0::bigint"
     return f"select e.{ROW}, e.{TIME}, {key} as {KEY} from {ENTITY_ROWS} e where {where}"
@@ -161,10 +170,8 @@ def _older(row: str, entity: str, limits: Sequence[AgeLimit]) -> str:
     if not any(limit.micros is not None for limit in limits):
         return "false"
     age = f"epoch_us({entity}.{TIME}) - epoch_us({row}.{EVENT})"
-    branches = [
-        f"when {entity}.{TIME} >= {timestamp(limit.since)} then {_above(age, limit)}"
-        for limit in sorted((one for one in limits if one.since is not None), key=lambda one: -(one.since or 0))
-    ]
+    steps = sorted(((one.since, one) for one in limits if one.since is not None), key=lambda step: -step[0])
+    branches = [f"when {entity}.{TIME} >= {timestamp(since)} then {_above(age, limit)}" for since, limit in steps]
     first = next((limit for limit in limits if limit.since is None), None)
     otherwise = _above(age, first) if first else "false"
     return f"case {' '.join(branches)} else {otherwise} end" if branches else otherwise
@@ -176,7 +183,14 @@ def _above(age: str, limit: AgeLimit) -> str:
 
 def _empty(read: ViewRead) -> pa.Table:
     time = pa.timestamp("us")
-    fields = [(ROW, pa.int64()), ("__state", pa.int8()), ("__segment", pa.int32()), (EVENT, time), (CREATED, time), (AVAILABLE, time)]
+    fields = [
+        (ROW, pa.int64()),
+        ("__state", pa.int8()),
+        ("__segment", pa.int32()),
+        (EVENT, time),
+        (CREATED, time),
+        (AVAILABLE, time),
+    ]
     kinds = {field.name: field.dtype.arrow for field in read.view.schema}
     return pa.schema([*fields, *((feature, kinds[feature]) for feature in read.features)]).empty_table()
 

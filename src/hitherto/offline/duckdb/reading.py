@@ -9,28 +9,31 @@ import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.offline.duckdb.connection import storage_errors
-from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_list, order_by, rank, row_columns
-from hitherto.offline.duckdb.visible import attached, inside, rows_of_all
+from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, order_by, row_columns
+from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
 from hitherto.offline.plan import SegmentRead
-from hitherto.sql import quote, quote_all, timestamp
+from hitherto.sql import quote, quote_all
 from hitherto.timeline import Interval
 
 
-def read(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], interval: Interval | None) -> pa.Table:
+def read(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], interval: Interval | None
+) -> pa.Table:
     """The published rows available in the interval, in the canonical order: keys, event_time, available_time, features."""
     where = f" where {inside([interval])}" if interval else ""
-    query = f"select {_columns(view)} from (select * from ({rows_of_all(view, state)}){where} order by {order_by(view)})"
+    query = (
+        f"select {_columns(view)} from (select * from ({rows_of_all(view, state)}){where} order by {order_by(view)})"
+    )
     return _run(con, view, state, query)
 
 
-def read_latest(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, at: int) -> pa.Table:
+def read_latest(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, at: int
+) -> pa.Table:
     """For each key the winner at an instant, ttl applied as a lookup would (semantics 3), in the order of keys."""
-    expired = f" and epoch_us({EVENT}) >= {at - view.ttl_micros}" if view.ttl_micros is not None else ""
-    partition = key_list(view) or "1"
-    query = (
-        f"select {_columns(view)} from (select * from (select * from ({rows_of_all(view, state)}) where {AVAILABLE} <= {timestamp(at)} "
-        f"qualify row_number() over (partition by {partition} order by {rank()} desc) = 1) where true{expired} order by {order_by(view)})"
-    )
+    expired = f" where epoch_us({EVENT}) >= {at - view.ttl_micros}" if view.ttl_micros is not None else ""
+    winners = greatest_rows(view, state, until=at)
+    query = f"select {_columns(view)} from (select * from ({winners}){expired} order by {order_by(view)})"
     return _run(con, view, state, query)
 
 

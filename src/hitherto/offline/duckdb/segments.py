@@ -50,7 +50,9 @@ class WrittenSegment:
     indexed: bool
 
 
-def write(con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, path: Path, row_bytes: str) -> WrittenSegment:
+def write(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, path: Path, row_bytes: str
+) -> WrittenSegment:
     """Write the staged rows of `relation` as a segment, check it, sync it, and give it its name.
 
     Args:
@@ -115,7 +117,9 @@ def _write_rows(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str
     return superseded
 
 
-def _without_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, row_bytes: str) -> tuple[str, int]:
+def _without_superseded(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, row_bytes: str
+) -> tuple[str, int]:
     """A relation in which no two rows agree in key and times, and how many rows that cost (semantics 2).
 
     Rows that tie are few, so only they are encoded; the group-by that finds them is narrow.
@@ -129,13 +133,17 @@ def _without_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relat
     if not ties:
         return f"(select {quote_all(row_columns(view))} from {relation})", 0
     tied = " and ".join(f"r.{column} is not distinct from t.{column}" for column in columns)
-    partition = ", ".join(columns)
+    meaning = quote_all(row_columns(view))
+    con.execute(
+        f"create or replace temp table __tied as select {meaning} from {relation} r "
+        f"where exists (select 1 from __ties t where {tied})"
+    )
+    # The greatest is chosen by row id: aggregates that carry whole rows do not keep values bit for bit (see visible.py).
     con.execute(
         f"create or replace temp view __distinct as "
-        f"select {quote_all(row_columns(view))} from {relation} r where not exists (select 1 from __ties t where {tied}) "
-        f"union all select {quote_all(row_columns(view))} from "
-        f"(select * from {relation} r where exists (select 1 from __ties t where {tied})) "
-        f"qualify row_number() over (partition by {partition} order by {row_bytes} desc) = 1"
+        f"select {meaning} from {relation} r where not exists (select 1 from __ties t where {tied}) union all "
+        f"select {meaning} from __tied where rowid in "
+        f"(select arg_max(rowid, {row_bytes}) from __tied group by {', '.join(columns)})"
     )
     return "__distinct", int(rows) - int(ties)
 
@@ -157,7 +165,9 @@ def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> bool:
         """
     ).fetchall()[0]
     if disorder:
-        raise StorageError(f"Feature view {view.name!r}: {disorder} rows of the new segment are out of order. This is a fault of Hitherto; nothing was published.")
+        raise StorageError(
+            f"Feature view {view.name!r}: {disorder} rows of the new segment are out of order. This is a fault of Hitherto; nothing was published."
+        )
     if not known_later and not same_time:
         return False
     con.execute(

@@ -42,7 +42,10 @@ def attached(con: duckdb.DuckDBPyConnection, segments: Sequence[SegmentRead], *,
 
 def inside(intervals: Sequence[Interval], *, column: str = AVAILABLE) -> str:
     """The condition that a time lies in one of the intervals."""
-    return " or ".join(f"({column} >= {timestamp(one.start)} and {column} < {timestamp(one.end)})" for one in intervals) or "false"
+    return (
+        " or ".join(f"({column} >= {timestamp(one.start)} and {column} < {timestamp(one.end)})" for one in intervals)
+        or "false"
+    )
 
 
 def rows_of(segment: SegmentRead, columns: str) -> str:
@@ -66,30 +69,57 @@ def empty_rows(view: FeatureView, columns: str) -> str:
     return f"select {columns} from (select {', '.join(typed)}) where false"
 
 
-def greatest_rows(view: FeatureView, segments: Sequence[SegmentRead], *, keys: str | None = None) -> str:
-    """A select of the winner of every key over the published state (every row of which is available by now).
+def greatest_rows(
+    view: FeatureView, segments: Sequence[SegmentRead], *, keys: str | None = None, until: int | None = None
+) -> str:
+    """A select of the winner of every key over a published state.
+
+    Only row ids and ranks are compared, wide rows are fetched afterwards. That is also what keeps values bit for bit:
+    DuckDB 2.0 turns `row_number() ... = 1` over whole rows into an aggregate whose sort keys make 0.0 out of -0.0.
 
     Args:
         view: Its keys and features name the columns.
         segments: The state.
         keys: A relation of key columns; only these keys are looked at.
+        until: Only rows available at or before this instant; all if not given.
     """
+    columns = quote_all(row_columns(view))
     if not segments:
-        return empty_rows(view, quote_all(row_columns(view)))
-    parts = []
-    for segment in segments:
-        wanted = f" semi join {keys} using ({key_list(view)})" if keys and view.join_keys else ""
-        # Row ids follow the order inside a segment, so a key's highest one is its greatest row there.
-        where = "" if segment.whole else f" where {inside(segment.intervals, column='r.' + AVAILABLE)}"
-        last = f"select max(r.rowid) from (select rowid, * from {alias(segment)}.rows) r{wanted}{where} group by r.{KEY}"
-        parts.append(f"select {quote_all(row_columns(view))} from {alias(segment)}.rows where rowid in ({last})")
-    if len(parts) == 1:
-        return parts[0]
-    partition = key_list(view) or "1"
-    return f"select * from ({' union all '.join(parts)}) qualify row_number() over (partition by {partition} order by {rank()} desc) = 1"
+        return empty_rows(view, columns)
+    last = [_last_of_keys(view, segment, keys, until) for segment in segments]
+    if len(segments) == 1:
+        return f"select {columns} from {alias(segments[0])}.rows where rowid in ({last[0]})"
+    names = key_list(view, prefix="s.")
+    ranked = " union all ".join(
+        f"select {names + ', ' if names else ''}{rank(prefix='s.')} as __rank, {number} as __segment, s.rowid as __winner "
+        f"from {alias(segment)}.rows s where s.rowid in ({last[number]})"
+        for number, segment in enumerate(segments)
+    )
+    group = f" group by {key_list(view)}" if names else ""
+    fetched = " union all ".join(
+        f"select {columns} from {alias(segment)}.rows "
+        f"where rowid in (select __place.winner from chosen where __place.segment = {number})"
+        for number, segment in enumerate(segments)
+    )
+    return (
+        f"with chosen as materialized (select arg_max({{segment: __segment, winner: __winner}}, __rank) as __place "
+        f"from ({ranked}){group}) {fetched}"
+    )
 
 
-def new_key_count(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], relation: str) -> int:
+def _last_of_keys(view: FeatureView, segment: SegmentRead, keys: str | None, until: int | None) -> str:
+    """The row id of each key's greatest row in one segment: row ids follow the order inside a segment."""
+    conditions = [] if segment.whole else [f"({inside(segment.intervals, column='r.' + AVAILABLE)})"]
+    if until is not None:
+        conditions.append(f"r.{AVAILABLE} <= {timestamp(until)}")
+    wanted = f" semi join {keys} using ({key_list(view)})" if keys and view.join_keys else ""
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    return f"select max(r.rowid) from (select rowid, * from {alias(segment)}.rows) r{wanted}{where} group by r.{KEY}"
+
+
+def new_key_count(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], relation: str
+) -> int:
     """How many distinct keys of a relation the published state has never seen."""
     keys = key_list(view) or "1"
     with attached(con, state, view=view.name):

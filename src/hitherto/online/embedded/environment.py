@@ -74,6 +74,10 @@ class Environment:
         """Make everything durable."""
         self._lmdb.sync(True)
 
+    def leave_to_parent(self) -> None:
+        """Let go of it in a forked child. Its locks may be held by threads that exist in the parent only."""
+        self._lmdb.close()
+
     def close(self) -> None:
         """Close it, once nobody reads or writes."""
         with self._writing, self._reading:
@@ -85,37 +89,23 @@ class Environments:
 
     def __init__(self) -> None:
         self._open: dict[Path, Environment] = {}
-        self._inherited: list[dict[Path, Environment]] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
-    def get(self, path: Path, *, create: bool = False) -> Environment | None:
-        """The environment at a path; None if there is none and it is not to be made."""
-        if self._pid != os.getpid():
-            self._forget_parent()
+    def find(self, path: Path) -> Environment | None:
+        """The environment at a path, or None if there is none."""
         identity = identity_of(path)
-        known = self._open.get(path)
+        known = self._of_this_process().get(path)
         if known is not None and known.identity == identity:
             return known
-        if identity is None and not create:
-            if known is not None:
-                self.close(path)
-            return None
-        return self._reopen(path)
-
-    def close(self, path: Path) -> None:
-        """Close the environment at a path, if it is open."""
-        with self._lock:
-            known = self._open.pop(path, None)
-        if known is not None:
-            known.close()
-
-    def close_under(self, folder: Path) -> None:
-        """Close all environments under a folder."""
-        for path in [path for path in self._open if path.is_relative_to(folder)]:
+        if identity is None:
             self.close(path)
+            return None
+        return self.open(path)
 
-    def _reopen(self, path: Path) -> Environment:
+    def open(self, path: Path) -> Environment:
+        """The environment at a path, made if there is none."""
+        self._of_this_process()
         with self._lock:
             known = self._open.get(path)
             if known is not None and known.identity == identity_of(path):
@@ -127,10 +117,26 @@ class Environments:
             self._open[path] = Environment(path)
             return self._open[path]
 
-    def _forget_parent(self) -> None:
-        # Not closed: the parent still uses them, and LMDB forbids a child to touch them at all.
-        self._inherited.append(self._open)
-        self._open, self._lock, self._pid = {}, threading.Lock(), os.getpid()
+    def close(self, path: Path) -> None:
+        """Close the environment at a path, if it is open."""
+        self._of_this_process()
+        with self._lock:
+            known = self._open.pop(path, None)
+        if known is not None:
+            known.close()
+
+    def close_under(self, folder: Path) -> None:
+        """Close all environments under a folder."""
+        for path in [path for path in self._of_this_process() if path.is_relative_to(folder)]:
+            self.close(path)
+
+    def _of_this_process(self) -> dict[Path, Environment]:
+        if self._pid != os.getpid():
+            inherited, self._open = self._open, {}
+            self._lock, self._pid = threading.Lock(), os.getpid()
+            for one in inherited.values():
+                one.leave_to_parent()
+        return self._open
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
@@ -148,12 +154,16 @@ def store_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except lmdb.DiskError as error:
-        raise StorageError(f"The online store at {path} cannot be written: {error}. Free some space and run again.") from error
+        raise StorageError(
+            f"The online store at {path} cannot be written: {error}. Free some space and run again."
+        ) from error
     except lmdb.Error as error:
         raise OnlineStoreError(f"The online store at {path} failed: {error}.") from error
     except OSError as error:
         reason = error.strerror or error
-        raise StorageError(f"The online store's folder {path} cannot be used: {reason}. It must be writable, also for readers.") from error
+        raise StorageError(
+            f"The online store's folder {path} cannot be used: {reason}. It must be writable, also for readers."
+        ) from error
 
 
 OPEN = Environments()

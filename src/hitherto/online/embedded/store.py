@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hitherto.errors import FencedError
+from hitherto.errors import FencedError, OnlineStoreError
 from hitherto.online.batches import keys_of, pieces, require_values, values_of
 from hitherto.online.embedded.environment import OPEN, Environment, store_errors
 from hitherto.online.store import Place, Read, decide
@@ -46,7 +46,7 @@ class LmdbOnlineStore:
         """See OnlineStore.read."""
         folder = self._folder(place)
         with store_errors(folder):
-            environment = OPEN.get(folder)
+            environment = OPEN.find(folder)
             if environment is None:
                 return [None] * len(keys)
             if max(map(len, keys), default=0) <= _LONGEST_KEY:
@@ -149,7 +149,7 @@ class LmdbOnlineStore:
         return self._root / place.project / place.view / f"{place.version}.{place.generation}"
 
     def _state(self, place: Place) -> Environment:
-        return _opened(self._view_folder(place) / _STATE)
+        return OPEN.open(self._view_folder(place) / _STATE)
 
     def _under_token(self, place: Place, token: int, change: Callable[[], int]) -> int:
         def checked(transaction: lmdb.Transaction) -> int:
@@ -184,7 +184,7 @@ class LmdbOnlineStore:
                     transaction.put(name, _wrap(key, value))
             return changed
 
-        return _opened(self._folder(place)).update(change)
+        return OPEN.open(self._folder(place)).update(change)
 
     @contextmanager
     def _new_folder(self, place: Place, token: int) -> Iterator[Path]:
@@ -210,12 +210,6 @@ class LmdbOnlineStore:
         return 0
 
 
-def _opened(path: Path) -> Environment:
-    environment = OPEN.get(path, create=True)
-    assert environment is not None, "create=True makes it"  # noqa: S101
-    return environment
-
-
 def _check_token(transaction: lmdb.Transaction, place: Place, token: int) -> None:
     held = int(transaction.get(_TOKEN) or 0)
     if held > token:
@@ -225,23 +219,23 @@ def _check_token(transaction: lmdb.Transaction, place: Place, token: int) -> Non
 
 
 def _append(environment: Environment, batch: pa.RecordBatch) -> int:
-    keys = keys_of(batch)
-    values = [value for value in values_of(batch) if value is not None]
-    rows = list(zip(keys, values, strict=True))
-    long = [row for row in rows if len(row[0]) > _LONGEST_KEY]
-    if long:
-        rows = [row for row in rows if len(row[0]) <= _LONGEST_KEY]
+    # Hashed keys begin with a byte that no other key has, so they sort behind all others. What is sorted already, sorts fast.
+    rows = sorted((_stored_key(key), _wrap(key, value)) for key, value in _cells(batch))
 
-    def append(transaction: lmdb.Transaction) -> None:
+    def append(transaction: lmdb.Transaction) -> int:
         with transaction.cursor() as cursor:
-            cursor.last()
-            # Hashed keys sort behind all others; once there are any, the rest cannot be appended.
-            sorted_so_far = bytes(cursor.key()) < rows[0][0] if rows else False
-            cursor.putmulti(rows, append=sorted_so_far)
-            cursor.putmulti([(_stored_key(key), _wrap(key, value)) for key, value in long])
+            behind = not cursor.last() or bytes(cursor.key()) < rows[0][0]
+            return cursor.putmulti(rows, append=behind)[1]
 
-    environment.update(append)
-    return len(keys)
+    if environment.update(append) != len(rows):
+        raise OnlineStoreError("A load has a key twice: each key may come once.")
+    return len(rows)
+
+
+def _cells(batch: pa.RecordBatch) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in zip(keys_of(batch), values_of(batch), strict=True):
+        if value is not None:
+            yield key, value
 
 
 def _stored_key(key: bytes) -> bytes:

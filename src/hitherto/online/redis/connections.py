@@ -11,23 +11,37 @@ from weakref import WeakKeyDictionary
 
 import redis
 import redis.asyncio
+from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, RedisError, ResponseError, TimeoutError
 from redis.retry import Retry
 
 from hitherto.errors import ConfigError, FencedError, OnlineStoreError, OnlineStoreUnavailable
 from hitherto.online.redis.scripts import FENCED
 
+_MEMORY = "It is out of memory and refuses writes (noeviction): give it more memory, or drop old generations."
+_SIGN_IN = "It wants a user name and password, or those given are wrong: check username and password_file of [online]."
+_RIGHTS = "The user may not run this command: allow it in the server's ACL."
+_REPLICA = "It is a replica: use the primary's address for writes."
+_LOADING = "It is still loading its data: try again in a moment."
+_CLUSTER = "Redis Cluster is not supported: use a single primary."
+_KNOWN: Mapping[type[Exception], str] = {
+    exceptions.OutOfMemoryError: _MEMORY,
+    exceptions.ReadOnlyError: _REPLICA,
+    exceptions.NoPermissionError: _RIGHTS,
+    exceptions.AuthenticationError: _SIGN_IN,
+    exceptions.BusyLoadingError: _LOADING,
+    exceptions.ClusterError: _CLUSTER,
+}
 _HINTS: Mapping[str, str] = {
-    "OOM": "It is out of memory and refuses writes (noeviction): give it more memory, or drop old generations.",
-    "READONLY": "It is a replica: use the primary's address for writes.",
+    "OOM": _MEMORY,
+    "READONLY": _REPLICA,
+    "NOPERM": _RIGHTS,
+    "NOAUTH": _SIGN_IN,
+    "WRONGPASS": _SIGN_IN,
+    "LOADING": _LOADING,
+    "MOVED": _CLUSTER,
+    "CROSSSLOT": _CLUSTER,
     "MISCONF": "It cannot save its snapshot and refuses writes: look at its disk and log.",
-    "LOADING": "It is still loading its data: try again in a moment.",
-    "NOAUTH": "It wants a password: set username and password_file beside the url of [online].",
-    "WRONGPASS": "The user name or password is wrong: check username and password_file of [online].",
-    "NOPERM": "The user may not run this command: allow it in the server's ACL.",
-    "CROSSSLOT": "Redis Cluster is not supported: use a single primary.",
-    "MOVED": "Redis Cluster is not supported: use a single primary.",
 }
 
 
@@ -50,19 +64,21 @@ class Connections:
                 self._settings[name] = value
         self._timeout = timeout
         # A connection that the server has closed meanwhile is opened again, once; a slow server is not asked twice.
-        once = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+        once = Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
         try:
             self.client = redis.Redis.from_url(url, retry=once, **self._settings)
         except ValueError as error:
             raise ConfigError(f"The online store's url is not a Redis URL: {error}.") from None
-        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = WeakKeyDictionary()
+        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = (
+            WeakKeyDictionary()
+        )
 
     async def of_running_loop(self) -> Any:
         """The client of this event loop: its sockets belong to the loop that opened them, and are closed with it."""
         loop = asyncio.get_running_loop()
         known = self._of_loop.get(loop)
         if known is None:
-            once = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))
+            once = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
             client = redis.asyncio.Redis.from_url(self._url, retry=once, **self._settings)
             known = self._of_loop[loop] = (client, self._close_with(loop, client))
             # An async generator that has begun is finished by the loop (asyncio.run) before it closes.
@@ -82,26 +98,42 @@ class Connections:
         self.client.connection_pool.disconnect()
 
     @contextmanager
+    def conversation(self) -> Iterator[Any]:
+        """A connection for several commands in flight."""
+        pool = self.client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            yield connection
+        except BaseException:
+            # Replies of a broken conversation must not reach the next user of the connection.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
         """redis-py's exceptions as ours."""
         try:
             yield
-        except TimeoutError:
+        except exceptions.TimeoutError:
             raise OnlineStoreUnavailable(
                 f"The online store at {self.server} did not answer within {self._timeout:g} s while {doing}. "
                 "Is it overloaded, or the network slow? The setting is timeout of [online]."
             ) from None
-        except (AuthenticationError, NoPermissionError, ResponseError) as error:
+        except (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.ResponseError) as error:
             raise self._refusal(error, doing) from None
-        except (ConnectionError, OSError) as error:
+        except (exceptions.ConnectionError, OSError) as error:
             raise self._unreachable(error, doing) from None
-        except RedisError as error:
-            raise OnlineStoreError(f"The online store at {self.server} failed while {doing}: {type(error).__name__}.") from error
+        except exceptions.RedisError as error:
+            raise OnlineStoreError(
+                f"The online store at {self.server} failed while {doing}: {type(error).__name__}."
+            ) from error
 
     def _unreachable(self, error: Exception, doing: str) -> OnlineStoreError:
-        code = str(error).partition(" ")[0]
-        if code in _HINTS:
-            return OnlineStoreUnavailable(f"The online store at {self.server} is not ready. {_HINTS[code]}")
+        hint = _hint(error)
+        if hint:
+            return OnlineStoreUnavailable(f"The online store at {self.server} is not ready for {doing}. {hint}")
         return OnlineStoreUnavailable(
             f"The online store at {self.server} cannot be reached ({doing}). Is it running, and is the url of [online] right?"
         )
@@ -110,10 +142,17 @@ class Connections:
         code, _, rest = str(error).partition(" ")
         if code == FENCED:
             return FencedError(
-                f"A newer run or writer has taken over (its fencing token is {rest}): nothing of ours is written from here on."
+                f"A newer run or writer has taken over (its fencing token is {rest.split()[0]}): nothing of ours is written from here on."
             )
-        hint = _HINTS.get(code) or ("User name or password are wrong." if isinstance(error, AuthenticationError) else str(error))
-        return OnlineStoreError(f"The online store at {self.server} refused {doing}. {hint}")
+        return OnlineStoreError(f"The online store at {self.server} refused {doing}. {_hint(error) or error}")
+
+
+def _hint(error: Exception) -> str | None:
+    """What to do about an error. redis-py takes the code away from the errors that it has a class for."""
+    for kind, hint in _KNOWN.items():
+        if isinstance(error, kind):
+            return hint
+    return _HINTS.get(str(error).partition(" ")[0])
 
 
 def server_name(url: str) -> str:

@@ -23,23 +23,23 @@ local held = redis.call('GET', KEYS[1])
 if held and tonumber(held) > tonumber(ARGV[1]) then return redis.error_reply('{FENCED} ' .. held) end
 local fresh = redis.call('SADD', KEYS[2], ARGV[2])
 if #KEYS == 2 then return fresh end
-local byte = string.byte
-local function differ(a, b, from, to)
-  for i = from, to do
+local byte, sub = string.byte, string.sub
+local function differ(a, b)
+  if a == b then return 0 end
+  for i = 1, math.max(#a, #b) do
     local x, y = byte(a, i) or -1, byte(b, i) or -1
     if x ~= y then return x - y end
   end
-  return 0
 end
 local function greater(a, b)
-  local order = differ(a, b, 2, 49)
-  if order == 0 and a ~= b then order = differ(a, b, 67, math.max(#a, #b)) end
+  local order = differ(sub(a, 2, 49), sub(b, 2, 49))
+  if order == 0 then order = differ(sub(a, 67), sub(b, 67)) end
   return order > 0
 end
-local run = ARGV[3] ~= '' and string.rep('-', 49) .. ARGV[3]
+local run = ARGV[3]
 local function wins(stored, value)
   if not stored then return value ~= '' end
-  if run and differ(stored, run, 50, 65) <= 0 then return true end
+  if run ~= '' and differ(sub(stored, 50, 65), run) <= 0 then return true end
   return value ~= '' and greater(value, stored)
 end
 local stored = redis.call('MGET', unpack(KEYS, 3))

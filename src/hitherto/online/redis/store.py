@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hitherto.online.batches import keys_of, pieces, require_values, values_of
-from hitherto.online.redis.bulk import send_rows
+from hitherto.online.batches import pieces
+from hitherto.online.redis.bulk import change_rows, load_rows
 from hitherto.online.redis.connections import Connections
 from hitherto.online.redis.keyspace import (
     place_member,
@@ -33,10 +33,10 @@ _READ_KEYS, _LOAD_ROWS, _CHANGE_ROWS, _SCAN_KEYS = 10_000, 2_000, 500, 1_000
 class RedisOnlineStore:
     """Rows in a Redis (7.0 or newer) or Valkey server."""
 
-    def __init__(self, url: str, *, username: str | None = None, password: str | None = None, timeout: float = 2.0) -> None:
+    def __init__(
+        self, url: str, *, username: str | None = None, password: str | None = None, timeout: float = 2.0
+    ) -> None:
         self._connections = Connections(url, username=username, password=password, timeout=timeout)
-        self._change_script = self._connections.client.register_script(CHANGE)
-        self._raise_script = self._connections.client.register_script(RAISE_TOKEN)
 
     def __repr__(self) -> str:
         return f"RedisOnlineStore({self._connections.server!r})"
@@ -67,28 +67,16 @@ class RedisOnlineStore:
     def raise_token(self, place: Place, token: int) -> None:
         """See OnlineStore.raise_token."""
         with self._connections.errors("raising the fencing token"):
-            self._raise_script(keys=[token_key(place)], args=[token])
+            self._connections.client.eval(RAISE_TOKEN, 1, token_key(place), token)
 
     def load(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int) -> int:
         """See OnlineStore.load."""
-        client = self._connections.client
-        rows = 0
         with self._connections.errors(f"the load of {place}"):
             shared = [token_key(place), places_key(place.project, place.view)]
-            if not self._change_script(keys=shared, args=[token, place_member(place), b""]):
+            if not self._connections.client.eval(CHANGE, len(shared), *shared, token, place_member(place), b""):
                 self._remove_rows(place)
-            connection: Any = client.connection_pool.get_connection()
-            try:
-                for batch in pieces(batches, rows=_LOAD_ROWS):
-                    send_rows(connection, place, batch, token=token)
-                    rows += batch.num_rows
-            except BaseException:
-                # Replies of a broken conversation must not reach the next user of the connection.
-                connection.disconnect()
-                raise
-            finally:
-                client.connection_pool.release(connection)
-        return rows
+            with self._connections.conversation() as connection:
+                return load_rows(connection, place, pieces(batches, rows=_LOAD_ROWS), token=token)
 
     def write(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: int) -> int:
         """See OnlineStore.write."""
@@ -148,18 +136,9 @@ class RedisOnlineStore:
         return found
 
     def _change(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: bytes) -> int:
-        shared = [token_key(place), places_key(place.project, place.view)]
-        changed = 0
-        with self._connections.errors(f"the write to {place}"):
-            for batch in pieces(batches, rows=_CHANGE_ROWS):
-                if not sequence:
-                    require_values(batch)
-                values = [b"" if value is None else value for value in values_of(batch)]
-                keys = row_keys(place, keys_of(batch))
-                changed += int(
-                    self._change_script(keys=[*shared, *keys], args=[token, place_member(place), sequence, *values])
-                )
-        return changed
+        with self._connections.errors(f"the write to {place}"), self._connections.conversation() as connection:
+            some = pieces(batches, rows=_CHANGE_ROWS)
+            return change_rows(connection, place, some, token=token, sequence=sequence)
 
     def _remove_rows(self, place: Place) -> None:
         client = self._connections.client

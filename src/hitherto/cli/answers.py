@@ -1,0 +1,293 @@
+"""Commands that ask for features: training sets and lookups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from hitherto.cli.output import Output, cell, count, moment, printable, state, styled, table
+from hitherto.cli.session import session
+from hitherto.errors import JoinKeyError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hitherto.feature_store import FeatureStore
+    from hitherto.training.training_set import TrainingSet
+    from hitherto.types import DataType
+
+HEAD_ROWS = 5
+WIDEST_HEAD = 6
+"""Columns beyond which the head is shown with the columns as lines."""
+
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features", metavar="VIEW:FEATURE,...", help="Features, with commas between them; or repeat the option."
+    ),
+]
+Service = Annotated[str | None, typer.Option("--service", metavar="NAME", help="All features of a feature service.")]
+FullNames = Annotated[bool, typer.Option("--full-feature-names", help="Name columns view__feature.")]
+
+
+def get_historical_features(
+    context: typer.Context,
+    *,
+    entities: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|SQL", help="Entity rows: a Parquet file, a .sql file, or SQL that sees the sources by name."
+        ),
+    ],
+    features: Features = None,
+    service: Service = None,
+    timestamp_field: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The entity rows' column of times.")
+    ] = "event_timestamp",
+    as_of: Annotated[str | None, typer.Option(metavar="INSTANT", help="The store as it was published then.")] = None,
+    as_served: Annotated[
+        bool,
+        typer.Option(
+            "--as-served", help="For each row only what had been published by its time: what a lookup then was given."
+        ),
+    ] = False,
+    missing: Annotated[
+        str, typer.Option(metavar="error|null", help="What rows get that need a range no run has published.")
+    ] = "error",
+    full_feature_names: FullNames = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a Parquet file instead of showing the first rows.")
+    ] = None,
+    explain: Annotated[
+        int | None, typer.Option(metavar="ROW", help="Explain how one row was answered; rows count from 0.")
+    ] = None,
+) -> None:
+    """Build a training set: each entity row with what was known at its time, never later."""
+    here = session(context)
+    asked = _asked(features, service)
+    with here.open_store() as store:
+        training = store.get_historical_features(
+            _entity_rows(entities),
+            asked,
+            full_feature_names=full_feature_names,
+            timestamp_field=timestamp_field,
+            as_of=as_of,
+            as_served=as_served,
+            missing=cast("Literal['error', 'null']", missing),
+        )
+        written = training.write_parquet(output) if output is not None else None
+        document, explained = _described(training), None if explain is None else training.explain(explain)
+        head = training.head(HEAD_ROWS).to_arrow()
+
+    def render(console: Console) -> None:
+        console.print(styled(f"{count(document['rows'], 'row')} x {count(len(document['columns']), 'column')}"))
+        if explained is not None:
+            console.print(styled(f"\n{printable(str(explained))}"))
+        elif written is None:
+            console.print("", _head(head))
+        console.print(styled(f"\n{training.coverage}"))
+        if written:
+            console.print(styled(f"\nWrote {written}"))
+
+    document |= {
+        "head": head.to_pylist(),
+        "output": written,
+        "explanation": None if explained is None else _fields(explained),
+    }
+    here.output.show(document, render)
+
+
+def get_online_features(
+    context: typer.Context,
+    *,
+    features: Features = None,
+    service: Service = None,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entity",
+            metavar="KEY=VALUE",
+            help="A key of the entity row; repeat for more keys, or a key for more rows.",
+        ),
+    ] = None,
+    entities: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help='Entity rows: [{"airport": "JFK"}, ...] or {"airport": ["JFK", ...]}.'),
+    ] = None,
+    full_feature_names: FullNames = False,
+) -> None:
+    """Look up the latest values of entity rows, with a status each.
+
+    A status is PRESENT, NULL_VALUE (the row is there, the value is null), NOT_FOUND or OUTSIDE_MAX_AGE (older than the ttl).
+    Data of the past is looked up at its own time: --now 2013-07-01T12:00Z.
+    """
+    here = session(context)
+    asked = _asked(features, service)
+    if entity and entities:
+        raise UsageError("Give --entity or --entities, not both.")
+    with here.open_store() as store:
+        kinds = _key_types(store, asked)
+        rows = _typed(json_rows(entities) if entities else entity_columns(entity or ()), kinds, text=not entities)
+        answer = store.get_online_features(asked, rows, full_feature_names=full_feature_names)
+    _show_answer(here.output, answer)
+
+
+# -- requests --------------------------------------------------------------------------------------------------------
+
+
+def _asked(features: Sequence[str] | None, service: str | None) -> list[str] | str:
+    """References, or a service's name."""
+    references = [one.strip() for part in features or () for one in part.split(",") if one.strip()]
+    if bool(references) == bool(service):
+        raise UsageError("Ask for --features VIEW:FEATURE,... or for a --service NAME: one of them.")
+    return service or references
+
+
+def _entity_rows(text: str) -> Path | str:
+    """A Parquet file, or SQL, maybe from a file."""
+    path = Path(text) if len(text) < 1000 and "\n" not in text else None
+    if path is not None and path.suffix.lower() == ".sql":
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise StorageError(f"{path} cannot be read: {reason}.") from error
+    is_file = path is not None and (path.exists() or " " not in text.strip())
+    return path if path is not None and is_file else text
+
+
+def entity_columns(pairs: Sequence[str]) -> dict[str, list[Any]]:
+    """KEY=VALUE options as columns: a key that is repeated makes more rows.
+
+    >>> entity_columns(["airport=JFK", "airport=LGA"])
+    {'airport': ['JFK', 'LGA']}
+    """
+    columns: dict[str, list[Any]] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{pair!r} is not KEY=VALUE, for example --entity airport=JFK.")
+        columns.setdefault(key, []).append(value)
+    lengths = {key: len(values) for key, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{key} {length}" for key, length in lengths.items())
+        raise JoinKeyError(f"Each row needs every key, so each key must be given as often as the others: {told} times.")
+    return columns
+
+
+def json_rows(text: str) -> dict[str, list[Any]]:
+    """Entity rows in JSON, as columns. Raises UsageError."""
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--entities is not JSON: {error}.") from None
+    if isinstance(parsed, list) and all(isinstance(row, Mapping) and set(row) == set(parsed[0]) for row in parsed):
+        return {key: [row[key] for row in parsed] for key in (parsed[0] if parsed else ())}
+    if isinstance(parsed, Mapping) and all(isinstance(values, list) for values in parsed.values()):
+        return dict(parsed)
+    raise UsageError(
+        '--entities is [{"airport": "JFK"}, ...], every row with the same keys, or {"airport": ["JFK", ...]}.'
+    )
+
+
+def _key_types(store: FeatureStore, asked: list[str] | str) -> dict[str, DataType]:
+    """The entity columns that the request needs, and their types."""
+    from hitherto.registry.references import resolve
+
+    views = resolve(store.registry.snapshot(), asked, full_feature_names=True).views
+    return {column: view.served.definition.join_keys[key] for view in views for key, column in view.key_columns.items()}
+
+
+def _typed(columns: Mapping[str, list[Any]], kinds: Mapping[str, DataType], *, text: bool) -> dict[str, list[Any]]:
+    """Values in their keys' types; a key that nothing needs stays as it is, so that the lookup can refuse it."""
+    from hitherto.encoding.key_codec import check_key
+
+    return {
+        key: [
+            check_key(kinds[key], _from_text(kinds[key], value) if text else value, key=key, json=True)
+            if key in kinds
+            else value
+            for value in values
+        ]
+        for key, values in columns.items()
+    }
+
+
+def _from_text(kind: DataType, value: str) -> Any:
+    """A word of the command line as JSON would have it: numbers and truth values; the rest is text in JSON too."""
+    if kind.name == "Bool" and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if kind.is_integer:
+        try:
+            return int(value)
+        except ValueError:
+            return value
+    return value
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def _described(training: TrainingSet) -> dict[str, Any]:
+    rows = training.to_arrow()
+    coverage = {name: _fields(one) for name, one in training.coverage.views.items()}
+    return {
+        "rows": rows.num_rows,
+        "columns": rows.column_names,
+        "content_hash": training.content_hash,
+        "coverage": coverage,
+    }
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    import dataclasses
+
+    return dataclasses.asdict(record)
+
+
+def _head(head: Any) -> Any:
+    """The first rows; where there are many columns, with a line for each column instead."""
+    rows = head.to_pylist()
+    if len(head.column_names) <= WIDEST_HEAD:
+        made = table(*head.column_names)
+        for row in rows:
+            made.add_row(*(cell(value) for value in row.values()))
+        return made
+    made = table("column", *(f"row {number}" for number in range(len(rows))))
+    for name in head.column_names:
+        made.add_row(name, *(cell(row[name]) for row in rows))
+    return made
+
+
+def _show_answer(output: Output, answer: Any) -> None:
+    """A line per value: whose it is, what it is, why it is not there, and when it happened."""
+
+    def render(console: Console) -> None:
+        columns = answer.to_dict(include_metadata=True)
+        names = [name for name in columns if f"{name}__status" in columns]
+        keys = [name for name in columns if "__" not in name and name not in names]
+        made = table(*keys, "feature", "value", "!status", "!event time")
+        for row in range(len(columns[names[0]]) if names else 0):
+            for number, name in enumerate(names):
+                owner = [cell(columns[key][row]) if number == 0 else "" for key in keys]
+                event = columns[f"{name}__event_time"][row]
+                made.add_row(
+                    *owner,
+                    name,
+                    cell(columns[name][row]),
+                    state(columns[f"{name}__status"][row]),
+                    moment(_micros(event)),
+                )
+        console.print(made)
+
+    output.show(json.loads(answer.to_json()), render)
+
+
+def _micros(value: Any) -> int | None:
+    from hitherto.timeline import instant
+
+    return None if value is None else instant(value)

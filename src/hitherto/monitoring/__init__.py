@@ -1,0 +1,1 @@
+"""Whether what is served is right: parity, verification of what is stored, the doctor."""

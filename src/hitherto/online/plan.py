@@ -1,0 +1,268 @@
+"""LookupPlan: all that a lookup needs and that does not depend on its rows, made once per list of features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.encoding.key_codec import column_encoder
+from hitherto.errors import JoinKeyError, NameCollisionError, UnknownNameError, UsageError
+from hitherto.online.store import Place
+from hitherto.registry.snapshot import ServedView, Snapshot
+from hitherto.timeline import micros
+from hitherto.types import DataType
+
+Row = tuple[bytes, ...]
+ColumnEncoder = Callable[[Sequence[Any]], list[bytes | None]]
+
+
+@dataclass(frozen=True)
+class ServedProjection:
+    """A feature view as one lookup reads it. Instants and durations are microseconds."""
+
+    name: str
+    """What feature references and full names call it."""
+    place: Place
+    keys: tuple[tuple[str, DataType], ...]
+    """Entity column and type of each join key, in the view's order."""
+    fields: tuple[tuple[str, DataType], ...]
+    """The whole schema, in the order of the payload."""
+    features: tuple[str, ...]
+    """Which of them are asked for."""
+    ttl: int | None = None
+    online_retention: int | None = None
+    watermark: int | None = None
+
+
+@dataclass(frozen=True)
+class ViewRead:
+    """One read of one view: how its keys are encoded and its values are picked apart."""
+
+    projection: ServedProjection
+    pick: Callable[[list[bytes]], Row]
+    """From a split stored value to (event time, wanted fragments...)."""
+    missing: Row
+    """The fragments of a row that is not there: nulls."""
+    encoders: Mapping[bool, tuple[tuple[str, ColumnEncoder], ...]]
+    """For values from JSON (True) and from Python (False): entity column and encoder of each join key."""
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One feature column of the answer."""
+
+    name: str
+    reference: str
+    kind: DataType
+    view: int
+    """Index of its read."""
+    position: int
+    """Index among that read's columns."""
+
+
+@dataclass(frozen=True)
+class LookupPlan:
+    """What a lookup reads and how its answer looks. Immutable, shared by all requests for these features."""
+
+    reads: tuple[ViewRead, ...]
+    columns: tuple[FeatureColumn, ...]
+    join_keys: Mapping[str, str]
+    """Entity column -> a view that is joined by it."""
+    names_json: bytes
+    """The names of the feature columns, as the inside of a JSON list."""
+    watermark: tuple[int, str] | None
+    """The latest watermark among the views, and whose it is."""
+
+
+def build_plan(
+    projections: Sequence[ServedProjection],
+    references: Sequence[tuple[str, str]] | None = None,
+    *,
+    full_feature_names: bool = False,
+) -> LookupPlan:
+    """The plan of a lookup.
+
+    Args:
+        projections: The views to read.
+        references: (name of a projection, feature) in the order of the answer; by default that of the projections.
+        full_feature_names: `view__feature` instead of `feature` (semantics 7).
+
+    Raises:
+        NameCollisionError: Two output columns would have one name; the message names both.
+    """
+    if references is None:
+        references = [(one.name, feature) for one in projections for feature in one.features]
+    if not references:
+        raise UsageError('Ask for at least one feature: features=["view:feature", ...] or a feature service.')
+    indexes = {one.name: index for index, one in enumerate(projections)}
+    columns = []
+    for name, feature in references:
+        one = projections[indexes[name]]
+        output = f"{name.partition('@')[0]}__{feature}" if full_feature_names else feature
+        position = one.features.index(feature)
+        columns.append(FeatureColumn(output, f"{name}:{feature}", dict(one.fields)[feature], indexes[name], position))
+    join_keys = {column: one.name for one in reversed(projections) for column, _ in one.keys}
+    _check_names(columns, join_keys)
+    marks = [(one.watermark, one.name) for one in projections if one.watermark is not None]
+    return LookupPlan(
+        reads=tuple(_read(one) for one in projections),
+        columns=tuple(columns),
+        join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
+        names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
+        watermark=max(marks, default=None),
+    )
+
+
+def plan_lookup(
+    snapshot: Snapshot, features: Sequence[str] | FeatureService, *, full_feature_names: bool = False
+) -> LookupPlan:
+    """The plan for feature references ("view:feature", "view@2:feature") or a feature service, as the snapshot serves them.
+
+    Raises:
+        UnknownNameError: A view, version or feature is not there; the message has the nearest name.
+        NameCollisionError: Two output columns would have one name.
+    """
+    if isinstance(features, FeatureService):
+        projections = [
+            _project(
+                snapshot.view(one.view.name),
+                snapshot.project,
+                name=one.name,
+                features=one.features,
+                key_columns=one.join_key_map,
+            )
+            for one in features.projections
+        ]
+        return build_plan(projections, full_feature_names=full_feature_names)
+    references = [parse_reference(reference) for reference in features]
+    wanted: dict[str, list[str]] = {}
+    for view, feature in references:
+        if feature not in wanted.setdefault(view, []):
+            wanted[view].append(feature)
+    projections = [
+        _project(snapshot.view(view), snapshot.project, name=view, features=some) for view, some in wanted.items()
+    ]
+    return build_plan(projections, references, full_feature_names=full_feature_names)
+
+
+def parse_reference(reference: str) -> tuple[str, str]:
+    """View and feature of a reference. Raises UsageError.
+
+    >>> parse_reference("airport_weather:temperature")
+    ('airport_weather', 'temperature')
+    """
+    view, colon, feature = reference.partition(":") if isinstance(reference, str) else ("", "", "")
+    if not (view and colon and feature):
+        raise UsageError(
+            f"{reference!r} is not a feature reference: write view:feature, or view@2:feature for a version."
+        )
+    return view, feature
+
+
+class LookupPlans:
+    """The plans of one snapshot, each built at its first use; a new snapshot starts afresh."""
+
+    def __init__(self, *, limit: int = 1024) -> None:
+        self._limit = limit
+        self._plans: tuple[Any, dict[Any, LookupPlan]] = (None, {})
+
+    def get(
+        self, snapshot: Snapshot, features: Sequence[str] | FeatureService, *, full_feature_names: bool = False
+    ) -> LookupPlan:
+        """See `plan_lookup`."""
+        serial, plans = self._plans
+        if serial != snapshot.serial:
+            plans = {}
+            self._plans = (snapshot.serial, plans)
+        name = (features if isinstance(features, FeatureService) else tuple(features), full_feature_names)
+        plan = plans.get(name)
+        if plan is None:
+            if len(plans) >= self._limit:
+                plans.clear()
+            plan = plans[name] = plan_lookup(snapshot, features, full_feature_names=full_feature_names)
+        return plan
+
+
+def _project(
+    served: ServedView,
+    project: str,
+    *,
+    name: str,
+    features: Sequence[str] | None,
+    key_columns: Mapping[str, str] | None = None,
+) -> ServedProjection:
+    view: FeatureView = served.definition
+    if not view.online:
+        raise UsageError(f"Feature view {view.name!r} is not served online: it is defined with online=False.")
+    chosen = view.feature_names if features is None else tuple(features)
+    for feature in chosen:
+        if feature not in view.feature_names:
+            raise UnknownNameError(
+                "feature", feature, view.feature_names, where=f"feature view {view.name!r} (version {served.version})"
+            )
+    mapped = key_columns or {}
+    return ServedProjection(
+        name=name,
+        place=Place(project, view.name, served.version, served.generation),
+        keys=tuple((mapped.get(key, key), kind) for key, kind in view.join_keys.items()),
+        fields=tuple((one.name, one.dtype) for one in view.schema),
+        features=chosen,
+        ttl=_micros(view.ttl),
+        online_retention=_micros(view.online_retention),
+        watermark=served.watermark,
+    )
+
+
+def _micros(value: timedelta | str | None) -> int | None:
+    return micros(value) if isinstance(value, timedelta) else None
+
+
+def _read(one: ServedProjection) -> ViewRead:
+    positions = {name: index for index, (name, _) in enumerate(one.fields)}
+    return ViewRead(
+        projection=one,
+        # Before the fields stand the header and the event time.
+        pick=itemgetter(1, *(2 + positions[feature] for feature in one.features)),
+        missing=(b"null",) * len(one.features),
+        encoders={
+            json: tuple((column, column_encoder(kind, key=column, json=json)) for column, kind in one.keys)
+            for json in (False, True)
+        },
+    )
+
+
+def _check_names(columns: Sequence[FeatureColumn], join_keys: Mapping[str, str]) -> None:
+    owners = {column: f"the entity column {column!r} (a join key of {view!r})" for column, view in join_keys.items()}
+    for column in columns:
+        owner = f"the feature {column.reference!r}"
+        if column.name in owners:
+            twice = owners[column.name] == owner
+            hint = (
+                "ask for it once" if twice else "use full_feature_names=True, or .with_name(...) in a feature service"
+            )
+            raise NameCollisionError(
+                f"Two columns of the answer would be called {column.name!r}: {owners[column.name]} and {owner}; {hint}."
+            )
+        owners[column.name] = owner
+
+
+def check_columns(plan: LookupPlan, given: Sequence[str]) -> None:
+    """Refuse entity columns that are missing, that no view uses, or that would hide a feature. Raises JoinKeyError."""
+    for column, view in plan.join_keys.items():
+        if column not in given:
+            raise JoinKeyError(f"The join key {column!r} is missing: feature view {view!r} is looked up by it.")
+    if len(given) == len(plan.join_keys):
+        return
+    if plan.join_keys:
+        extra = next(column for column in given if column not in plan.join_keys)
+        known = ", ".join(map(repr, plan.join_keys))
+        raise JoinKeyError(f"{extra!r} is not a join key of these features; they are looked up by {known}.")
+    # Views without entities: any column only says how many rows there are.
+    _check_names(plan.columns, dict.fromkeys(given, "the request"))

