@@ -18,7 +18,7 @@ from hitherto.definitions.entity import Entity
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.source import ParquetSource
-from hitherto.errors import HithertoError, UnknownNameError
+from hitherto.errors import HithertoError, RunInProgressError, UnknownNameError
 from hitherto.events import DefinitionsApplied, Observer, Observers
 from hitherto.materialization.context import RunContext
 from hitherto.offline.duckdb.connection import Limits
@@ -30,9 +30,16 @@ from hitherto.registry.sqlite import Registry
 from hitherto.timeline import Clock, instant, system_clock
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hitherto.lineage.graph import Lineage
     from hitherto.materialization.materialize import OnError
     from hitherto.materialization.preview import Preview
     from hitherto.materialization.report import MaterializationReport
+    from hitherto.monitoring.doctor import DoctorReport
+    from hitherto.monitoring.parity import ParityReport
+    from hitherto.monitoring.parity_sides import Project
+    from hitherto.monitoring.verification import VerificationReport
     from hitherto.online.answer import Answer
     from hitherto.online.plan import LookupPlan, LookupPlans
     from hitherto.online.store import OnlineStore
@@ -384,6 +391,101 @@ class FeatureStore:
 
     def _now(self) -> int:
         return instant(self.clock(), what="clock")
+
+    # -- trust ---------------------------------------------------------------------------------------------------------
+
+    def lineage(self, name: str | None = None) -> Lineage:
+        """Where a thing comes from and what depends on it; everything without a name.
+
+        Args:
+            name: A feature view, `view@2`, feature service, source, training set, run, segment, or source file.
+
+        Raises:
+            UnknownNameError: With the nearest known name.
+        """
+        from hitherto.lineage.recorded import of_registry
+
+        whole = of_registry(self.registry)
+        return whole if name is None else whole.around(name)
+
+    def check_parity(
+        self,
+        features: Sequence[str] | FeatureService | str,
+        *,
+        instants: int | Sequence[Instant] = 5,
+        sample: int | None = 1000,
+    ) -> ParityReport:
+        """Whether lookups equal retrieval, values and statuses, bit for bit (semantics 4).
+
+        Args:
+            features: References "view:feature", or a feature service (itself or its name).
+            instants: How many instants to choose, from the watermark on and around the edges of ttl; or which.
+            sample: How many keys of each view, beside unknown and null ones; None is all.
+
+        Raises:
+            UnknownNameError, UsageError: The features are not there, or not served online.
+            ClockError: An instant is before the watermark.
+            OnlineStoreUnavailable: The store does not answer in time.
+        """
+        from hitherto.monitoring.parity_sides import measure
+
+        wanted = self.registry.snapshot().feature_service(features) if isinstance(features, str) else features
+        chosen = instants if isinstance(instants, int) else [instant(one, what="instant") for one in instants]
+        return measure(
+            self._looked_at(), wanted, store=self.online_store, retrieve=self._retrieved, sample=sample, instants=chosen
+        )
+
+    def verify(self, *, sample: int | None = 1000, instants: int = 5) -> VerificationReport:
+        """Whether what is stored is what was published, and is served so: hashes, ledger, runs, parity, training sets.
+
+        Args:
+            sample: How many keys of each view to look up; None is all.
+            instants: At how many instants.
+
+        Raises:
+            RegistryError: The registry cannot be read. All else is in the report.
+        """
+        from hitherto.monitoring.verification import verify
+
+        return verify(
+            self._looked_at(),
+            measure=lambda references: self.check_parity(references, instants=instants, sample=sample),
+            recreate=lambda record: self.get_training_set(record.name, record.version).recreate(),
+        )
+
+    def doctor(self) -> DoctorReport:
+        """Whether this machine, the settings and the stores can do the work, and what to do where they cannot."""
+        from hitherto.monitoring.doctor import diagnose
+
+        now, is_running = self._now(), self._is_running
+        return diagnose(self.config, now=now, open_online=lambda: self.online_store, is_running=is_running)
+
+    def _is_running(self, feature_view: str) -> bool:
+        from hitherto.materialization.lock import view_lock
+
+        try:
+            with view_lock(self.config.offline_path, feature_view):
+                return False
+        except RunInProgressError:
+            return True
+
+    def _looked_at(self) -> Project:
+        from hitherto.monitoring.parity_sides import Project
+
+        return Project(self.registry, self.config.repo_path, self.config.offline_path, self._limits, self._now())
+
+    def _retrieved(
+        self, entity: pa.Table, features: Sequence[str] | FeatureService
+    ) -> tuple[Mapping[str, Any], pa.Table]:
+        """Values and statuses of entity rows, for parity: lookups do not know of ranges that were never published."""
+        from hitherto.monitoring.parity_sides import TIME
+        from hitherto.training.building import Options, build
+        from hitherto.training.retrieval import retrieve
+
+        plan = build(self._training, entity, features, Options(True, TIME)).request.plan
+        plan = replace(plan, reads=tuple(replace(read, missing=()) for read in plan.reads))
+        answer = retrieve(plan, entity, limits=self._limits, missing="null")
+        return answer.columns, answer.statuses(plan)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 

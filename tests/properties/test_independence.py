@@ -117,11 +117,12 @@ def test_the_same_source_again_publishes_nothing_new(scenario: Scenario, tmp_pat
 def test_nans_of_different_bits_are_one_value_and_one_hash(tmp_path: Path) -> None:
     # Rows that tie in everything but the bits of a NaN are equal rows: which one stays must not show.
     scenario = SCENARIOS[0]
-    plain, negative = (struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in (0x7FF8 << 48, 0xFFF8 << 48 | 1))
-    tie = (SourceRow(3, None, None, (plain,)), SourceRow(3, None, None, (negative,)))
-    questions = [Question(key, scenario.at(5)) for key in range(1, 41)]
+    quiet, other = (struct.unpack("<d", struct.pack("<Q", bits))[0] for bits in (0x7FF8 << 48, 0xFFF8 << 48 | 1))
+    tie = (SourceRow(3, None, None, (quiet,)), SourceRow(3, None, None, (other,)))
+    numbers = [(SourceRow(3, None, None, (0.1 * n,)),) for n in range(40)]
+    questions = [Question(key, scenario.at(5)) for key in range(1, 81)]
     results = [
-        trained(built(tmp_path / name, scenario, [history] * 40, seed=1), questions)
-        for name, history in (("both", tie), ("one", tie[:1]), ("other", tie[1:]))
+        trained(built(tmp_path / name, scenario, [*numbers, *[history] * 40], seed=1), questions)
+        for name, history in (("both", tie), ("quiet", tie[:1]), ("other", tie[1:]))
     ]
     assert results[0] == results[1] == results[2]

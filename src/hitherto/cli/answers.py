@@ -14,15 +14,20 @@ from hitherto.cli.session import session
 from hitherto.errors import JoinKeyError, StorageError, UsageError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.console import Console
+    from rich.table import Table
 
     from hitherto.feature_store import FeatureStore
+    from hitherto.online.answer import Answer
     from hitherto.training.training_set import TrainingSet
     from hitherto.types import DataType
 
 HEAD_ROWS = 5
 WIDEST_HEAD = 6
-"""Columns beyond which the head is shown with the columns as lines."""
+"""Columns beyond which the head is turned: a line for each column, and so many rows."""
+TURNED_ROWS = 3
+ANSWER = ("!feature", "value", "!status", "!event time")
 
 Features = Annotated[
     list[str] | None,
@@ -66,7 +71,11 @@ def get_historical_features(
         int | None, typer.Option(metavar="ROW", help="Explain how one row was answered; rows count from 0.")
     ] = None,
 ) -> None:
-    """Build a training set: each entity row with what was known at its time, never later."""
+    """Build a training set.
+
+    Each entity row, in its order, with what was known at its time, never later. It is written to a Parquet file, or its first
+    rows are shown, with how many rows each view answered.
+    """
     here = session(context)
     asked = _asked(features, service)
     with here.open_store() as store:
@@ -120,9 +129,9 @@ def get_online_features(
     ] = None,
     full_feature_names: FullNames = False,
 ) -> None:
-    """Look up the latest values of entity rows, with a status each.
+    """Look up the latest values.
 
-    A status is PRESENT, NULL_VALUE (the row is there, the value is null), NOT_FOUND or OUTSIDE_MAX_AGE (older than the ttl).
+    Each value has a status: it is PRESENT, NULL_VALUE (the row is there, the value is null), NOT_FOUND or OUTSIDE_MAX_AGE (older than the ttl).
     Data of the past is looked up at its own time: --now 2013-07-01T12:00Z.
     """
     here = session(context)
@@ -249,45 +258,47 @@ def _fields(record: Any) -> dict[str, Any]:
     return dataclasses.asdict(record)
 
 
-def _head(head: Any) -> Any:
-    """The first rows; where there are many columns, with a line for each column instead."""
+def _head(head: pa.Table) -> Table:
+    """The first rows; where there are many columns, fewer rows, and a line for each column."""
     rows = head.to_pylist()
     if len(head.column_names) <= WIDEST_HEAD:
         made = table(*head.column_names)
         for row in rows:
-            made.add_row(*(cell(value) for value in row.values()))
+            made.add_row(*(_short(value) for value in row.values()))
         return made
-    made = table("column", *(f"row {number}" for number in range(len(rows))))
+    rows = rows[:TURNED_ROWS]
+    made = table("!column", *(f"row {number}" for number in range(len(rows))))
     for name in head.column_names:
-        made.add_row(name, *(cell(row[name]) for row in rows))
+        made.add_row(name, *(_short(row[name]) for row in rows))
     return made
 
 
-def _show_answer(output: Output, answer: Any) -> None:
-    """A line per value: whose it is, what it is, why it is not there, and when it happened."""
+def _short(value: Any) -> str:
+    """A value to look at, not to take away: a float to six digits. JSON, Parquet and lookups have them all."""
+    return f"{value:.6g}" if isinstance(value, float) else cell(value)
+
+
+def _show_answer(output: Output, answer: Answer) -> None:
+    """A line per value: what it is, why it is not there, and when it happened; whose it is in front, or above if that is long."""
 
     def render(console: Console) -> None:
         columns = answer.to_dict(include_metadata=True)
-        names = [name for name in columns if f"{name}__status" in columns]
-        keys = [name for name in columns if "__" not in name and name not in names]
-        made = table(*keys, "feature", "value", "!status", "!event time")
-        for row in range(len(columns[names[0]]) if names else 0):
-            for number, name in enumerate(names):
-                owner = [cell(columns[key][row]) if number == 0 else "" for key in keys]
-                event = columns[f"{name}__event_time"][row]
-                made.add_row(
-                    *owner,
-                    name,
-                    cell(columns[name][row]),
-                    state(columns[f"{name}__status"][row]),
-                    moment(_micros(event)),
+        keys = list(answer.entities)
+        together = len(keys) <= 1
+        made = table(*keys, *ANSWER) if together else table(*ANSWER)
+        for row in range(answer.rows):
+            owner = [cell(columns[key][row]) for key in keys]
+            if not together:
+                made = table(*ANSWER)
+                console.print(
+                    styled(", ".join(f"{key}={value}" for key, value in zip(keys, owner, strict=True)), "bold")
                 )
-        console.print(made)
+            for number, feature in enumerate(answer.plan.columns):
+                name = feature.name
+                before = (owner if number == 0 else [""] * len(keys)) if together else []
+                told = state(columns[f"{name}__status"][row])
+                made.add_row(*before, name, cell(columns[name][row]), told, moment(columns[f"{name}__event_time"][row]))
+            if not together or row == answer.rows - 1:
+                console.print(made)
 
     output.show(json.loads(answer.to_json()), render)
-
-
-def _micros(value: Any) -> int | None:
-    from hitherto.timeline import instant
-
-    return None if value is None else instant(value)

@@ -16,7 +16,6 @@ from typer.core import TyperGroup
 from hitherto.cli import answers, catalog, faults, materialization, operations, repo, runs
 from hitherto.cli.output import Output
 from hitherto.cli.session import Session
-from hitherto.errors import HithertoError
 from hitherto.timeline import instant
 
 DEBUG = "HITHERTO_DEBUG"
@@ -89,6 +88,23 @@ GLOBAL_OPTIONS = {"--repo": 1, "--env": 1, "--now": 1, "--json": 0, "--debug": 0
 EVERY_COMMAND = "--repo DIR, --env NAME, --json, --now INSTANT and --debug go with every command; hitherto --help tells what they do."
 
 
+HELP = """A feature store that never looks into the future.
+
+Define features in Python and SQL over Parquet files, check and materialize them, build training sets in which every value
+was known at its row's time, and look up the same values online.
+
+\b
+Exit codes:
+  0  done
+  1  a check, a verification or a materialization said no
+  2  wrong usage, settings or definitions
+  3  the environment: store, disk, network
+  4  `plan --check` found changes
+  5  a fault of ours
+"""
+WIDEST_HELP = 100
+
+
 class Sections(TyperGroup):
     """The commands in the sections of the table, in the order in which they are used."""
 
@@ -107,19 +123,23 @@ class Sections(TyperGroup):
 
 def build() -> typer.Typer:
     """The Typer application, from the table."""
-    settings: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
-    app = typer.Typer(cls=Sections, callback=begin, **settings)
+    settings: dict[str, Any] = {
+        "rich_markup_mode": None,  # plain help: rich would take as long to load as all the rest
+        "pretty_exceptions_enable": False,
+        "context_settings": {"max_content_width": WIDEST_HELP},
+    }
+    app = typer.Typer(cls=Sections, callback=begin, help=HELP, **settings)
     groups: dict[str, typer.Typer] = {}
     for command in (one for commands in SECTIONS.values() for one in commands):
         group, _, name = command.name.rpartition(" ")
         if group and group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True, **settings)
+            groups[group] = typer.Typer(help=GROUPS[group], **settings)
             app.add_typer(groups[group], name=group)
         (groups[group] if group else app).command(name, epilog=_epilog(command))(command.run)
     return app
 
 
-GROUPS = {"token": "Bearer tokens for the server: who may read, write or administer."}
+GROUPS = {"token": "Bearer tokens for the server."}
 
 
 def _epilog(command: Command) -> str:
@@ -152,14 +172,7 @@ def begin(
         bool, typer.Option("--debug", help="Show the traceback of an error; so does HITHERTO_DEBUG=1.")
     ] = False,
 ) -> None:
-    """A feature store that never looks into the future.
-
-    Define features in Python and SQL over Parquet files, check and materialize them, build training sets in which every value
-    was known at its row's time, and look up the same values online.
-
-    Exit codes: 0 done; 1 a check, verification or materialization said no; 2 wrong usage or definitions; 3 the environment
-    (store, disk, network); 4 `plan --check` found changes; 5 a fault of ours.
-    """
+    """Take the options of every command."""
     moment = None if now is None else instant(now, what="--now")
     context.obj = Session(repo, env, moment, Output(as_json=json, debug=debug or _debug()))
 
@@ -175,9 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = typer.main.get_command(build()).main(given or ["--help"], prog_name="hitherto", standalone_mode=False)
         if code == faults.INTERRUPTED:
             raise KeyboardInterrupt
-    except (HithertoError, OSError, MemoryError, KeyboardInterrupt, typer.exceptions.TyperException) as error:
-        return faults.tell(output, error)
-    except Exception as error:  # noqa: BLE001  (whatever it is: a short message and exit code 5, never a bare traceback)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (whatever it is: a message and an exit code, no traceback)
         return faults.tell(output, error)
     return code if isinstance(code, int) else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from hitherto.cli import runs
 from hitherto.cli.output import cell, count, facts, moment, printable, state, styled, table
 from hitherto.cli.session import Session, session
 from hitherto.errors import UnknownNameError
+from hitherto.timeline import to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 KINDS = ("entities", "sources", "feature-views", "feature-services", "training-sets", "runs")
 FORMATS = ("text", "json", "mermaid")
-_SINGULAR = {"entity": "entities"}
+_OTHER_WORDS = {"entity": "entities", "views": "feature-views", "services": "feature-services"}
 
 
 def list_objects(
@@ -56,7 +58,7 @@ def describe(
         str, typer.Argument(metavar="NAME", help="Its name: a view also as view@2, a training set as name@2.")
     ],
 ) -> None:
-    """Describe one object: what it is, what it takes, and how it stands."""
+    """Describe one object and how it stands."""
     here = session(context)
     chosen = kind_of(kind)
     if chosen == "runs":
@@ -88,7 +90,11 @@ def lineage(
     *,
     format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="text, json or mermaid.")] = "text",  # noqa: A002  (the option's name)
 ) -> None:
-    """Show where something comes from and what depends on it: files, sources, versions, segments, services, training sets."""
+    """Show where something comes from and leads to.
+
+    Source files, sources, view versions, segments, online generations, feature services and training sets, as a tree, as JSON or
+    as a Mermaid flowchart.
+    """
     here = session(context)
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
@@ -107,13 +113,14 @@ def lineage(
 def kind_of(text: str) -> str:
     """A kind as people write it: singular or plural, with blanks, hyphens or underscores. Raises UnknownNameError.
 
-    >>> kind_of("feature_view"), kind_of("Entities")
-    ('feature-views', 'entities')
+    >>> kind_of("feature_view"), kind_of("Entities"), kind_of("view")
+    ('feature-views', 'entities', 'feature-views')
     """
     name = text.strip().lower().replace("_", "-").replace(" ", "-")
-    for candidate in (name, _SINGULAR.get(name, f"{name}s")):
-        if candidate in KINDS:
-            return candidate
+    for candidate in (name, f"{name}s"):
+        chosen = _OTHER_WORDS.get(candidate, candidate)
+        if chosen in KINDS:
+            return chosen
     raise UnknownNameError("kind", text, KINDS)
 
 
@@ -215,8 +222,8 @@ LISTS = {
 
 def _shown(value: Any) -> str:
     """A value of a list's row as its table shows it."""
-    if value is None:
-        return "-"
+    if value is None or isinstance(value, datetime):
+        return moment(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -261,7 +268,7 @@ def _describe_view(here: Session, store: FeatureStore, name: str) -> None:
         console.print("", made)
         if view.sql:
             console.print(styled("\ntransform", "bold"))
-            console.print(styled(printable(view.sql.strip())))
+            console.print(styled(printable(view.sql.strip())), soft_wrap=True)
 
     here.output.show({**json_format.to_json(view), "status": status}, render)
 
@@ -338,5 +345,5 @@ def _describe_training_set(here: Session, store: FeatureStore, name: str) -> Non
     here.output.show(document, render)
 
 
-def _instant(micros: int | None) -> str | None:
-    return None if micros is None else moment(micros)
+def _instant(micros: int | None) -> Any:
+    return None if micros is None else to_datetime(micros)

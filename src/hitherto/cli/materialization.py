@@ -12,6 +12,7 @@ from hitherto.cli.output import count, moment, printable, state, styled, table
 from hitherto.cli.progress import progress
 from hitherto.cli.session import Session, session
 from hitherto.errors import MaterializationRejected
+from hitherto.timeline import to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,9 +45,9 @@ def materialize(
         ),
     ] = False,
 ) -> None:
-    """Compute, check and publish the rows that became available in [START, END).
+    """Compute, check and publish rows.
 
-    START and END are instants in ISO 8601, UTC where they name no zone: 2013-02-01, 2013-02-01T06:00Z. A view that a check
+    A run takes the rows that became available in [START, END). START and END are instants in ISO 8601, UTC where they name no zone: 2013-02-01, 2013-02-01T06:00Z. A view that a check
     rejects keeps serving its last good data, and the other views go on; the exit code is then 1.
     """
     here = session(context)
@@ -63,7 +64,11 @@ def materialize_incremental(
     *,
     view: Views = None,
 ) -> None:
-    """Compute again what late or changed files made stale, then go on from where each view stands to END."""
+    """Go on from where each view stands, to END.
+
+    First it computes again what late or changed files have made stale. A view that has published nothing begins at the earliest
+    row of its source. The exit code is 1 if a check rejected a view.
+    """
     _run(session(context), lambda store: store.materialize_incremental(end, feature_views=view))
 
 
@@ -93,14 +98,15 @@ def show_report(console: Console, report: MaterializationReport) -> None:
 
 def runs_table(runs: Sequence[RunReport]) -> Any:
     """One line per run, its interval below its view."""
-    made = table("view", "!run", "!state", ">read", ">written", ">set aside", ">keys", ">seconds")
+    made = table("view", "!run", "!state", ">read", ">written", ">super-\nseded", ">set\naside", ">keys", ">s")
     for run in runs:
         made.add_row(
-            _view_and_interval(f"{run.view}@{run.version}", moment(_micros(run.start)), moment(_micros(run.end))),
+            _view_and_interval(f"{run.view}@{run.version}", moment(run.start), moment(run.end)),
             run.run_id or "-",
             state(run.state),
             f"{run.rows_read:,}",
             f"{run.rows_written:,}",
+            f"{run.rows_superseded:,}",
             f"{run.rows_quarantined:,}",
             f"{run.keys_pushed:,}",
             f"{run.seconds:.1f}",
@@ -117,12 +123,16 @@ def show_findings(console: Console, subject: str, checks: Sequence[CheckResult],
     """The checks that were broken, and the error, below the name of what they are about."""
     if not checks and not error:
         return
+    from rich.padding import Padding
+
+    def indented(text: str, style: str) -> Padding:
+        return Padding(styled(printable(text), style), (0, 0, 0, 2), expand=False)
+
     console.print(styled(f"\n{subject}", "bold"))
     for check in checks:
-        style = CHECK_STYLES.get(check.severity, "") if not check.passed else ""
-        console.print(styled(f"  {printable(str(check))}", style))
+        console.print(indented(str(check), "" if check.passed else CHECK_STYLES.get(check.severity, "")))
     if error:
-        console.print(styled(f"  {printable(error)}", "red"))
+        console.print(indented(error, "red"))
 
 
 # -- dry run ---------------------------------------------------------------------------------------------------------
@@ -166,8 +176,8 @@ def _show_dry_run(here: Session, found: Sequence[tuple[str, Interval, PreviewRep
     runs = [
         {
             "view": view,
-            "start": moment(interval.start),
-            "end": moment(interval.end),
+            "start": to_datetime(interval.start),
+            "end": to_datetime(interval.end),
             "ok": report.ok,
             "rows_read": report.rows_read,
             "rows_quarantined": report.rows_quarantined,
@@ -179,9 +189,3 @@ def _show_dry_run(here: Session, found: Sequence[tuple[str, Interval, PreviewRep
     here.output.show({"ok": ok, "dry_run": True, "runs": runs}, render)
     if not ok:
         raise typer.Exit(faults.SAID_NO)
-
-
-def _micros(value: Any) -> int:
-    from hitherto.timeline import instant
-
-    return instant(value)

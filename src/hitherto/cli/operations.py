@@ -21,11 +21,11 @@ def verify(
     context: typer.Context,
     *,
     sample: Annotated[int, typer.Option(metavar="N", min=1, help="How many keys of each view to look up.")] = 1000,
-    instants: Annotated[int, typer.Option(metavar="N", min=1, help="At how many instants to compare.")] = 3,
+    instants: Annotated[int, typer.Option(metavar="N", min=1, help="At how many instants to compare.")] = 5,
 ) -> None:
-    """Compare lookups with retrieval at several instants, values and statuses, and stored files with their hashes.
+    """Compare lookups with retrieval.
 
-    The exit code is 1 if anything differs.
+    Values and statuses, at several instants; and what is stored with its hashes. The exit code is 1 if anything differs.
     """
     here = session(context)
     with here.open_store() as store:
@@ -45,17 +45,17 @@ def serve(
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Bind beyond this machine without tokens.")] = False,
 ) -> None:
-    """Answer lookups over HTTP, in Feast's own JSON, until it is told to stop (Ctrl-C).
+    """Answer lookups over HTTP.
 
-    Routes: POST /get-online-features, GET /health, /ready, /metrics and /docs. With --now the clock stands there: for data of
+    In Feast's own JSON, until it is told to stop (Ctrl-C). Routes: POST /get-online-features, GET /health, /ready, /metrics and /docs. With --now the clock stands there: for data of
     the past.
     """
-    from hitherto.config import Config
     from hitherto.serving.server import run
+    from hitherto.timeline import rfc3339
 
     here = session(context)
-    config = Config.load(here.repo, env=here.env)
-    run(config, host=host, port=port, workers=workers, now=here.now, insecure=insecure)
+    now = None if here.now is None else rfc3339(here.now)
+    run(here.repo, env=here.env, host=host, port=port, workers=workers, now=now, insecure=insecure)
 
 
 def create_token(
@@ -66,7 +66,10 @@ def create_token(
         str, typer.Option(metavar="read|write|admin", help="read: look up; write: push; admin: everything.")
     ] = "read",
 ) -> None:
-    """Create a bearer token for the server. It is shown once; the file keeps only its hash."""
+    """Create a bearer token for the server.
+
+    It is shown once; the file of tokens (server.tokens_file) keeps only its hash.
+    """
     from hitherto.config import Config
     from hitherto.serving import auth
 
@@ -90,7 +93,10 @@ def create_token(
 
 
 def doctor(context: typer.Context) -> None:
-    """Examine the installation and the project: settings, registry, folders, online store, freshness. Secrets are not shown."""
+    """Examine the installation and the project.
+
+    Settings, registry, folders, online store, freshness; what is wrong, and what to do. Secrets are not shown.
+    """
     here = session(context)
     with here.open_store() as store:
         report = store.doctor()
@@ -100,7 +106,7 @@ def doctor(context: typer.Context) -> None:
 
 
 def version(context: typer.Context) -> None:
-    """Print the versions of Hitherto, Python and what it is built on."""
+    """Print versions, for a report."""
     import platform
 
     from hitherto import __version__

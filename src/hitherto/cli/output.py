@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -64,14 +65,8 @@ def console(stream: IO[str]) -> Console:
             raise SystemExit(BROKEN_PIPE)
 
     there = stream.isatty()
-    return PlainConsole(
-        file=stream,
-        markup=False,
-        highlight=False,
-        emoji=False,
-        soft_wrap=not there,
-        width=None if there else PIPE_WIDTH,
-    )
+    width = None if there or os.environ.get("COLUMNS") else PIPE_WIDTH
+    return PlainConsole(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=not there, width=width)
 
 
 def table(*columns: str) -> Table:
@@ -79,7 +74,7 @@ def table(*columns: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", show_edge=False)
     for column in columns:
         whole = column.startswith((">", "!"))
         made.add_column(
@@ -151,8 +146,6 @@ def cell(value: Any) -> str:
     """
     if value is None:
         return "null"
-    if isinstance(value, datetime):
-        return moment(value)
     form = plain(value)
     text = form if isinstance(form, str) else json.dumps(form, ensure_ascii=False)
     shown = printable(text).replace("\n", "\\n")
@@ -169,7 +162,7 @@ def printable(text: str) -> str:
 
 
 def moment(value: datetime | int | None) -> str:
-    """An instant as short as it can be said, and so that it can be typed again: days without a time, minutes without seconds.
+    """An instant for people, to the second, as short as it can be said: days without a time, minutes without seconds.
 
     >>> moment(1357041600000000), moment(1356998400000000), moment(None)
     ('2013-01-01T12:00Z', '2013-01-01', '-')
@@ -178,7 +171,8 @@ def moment(value: datetime | int | None) -> str:
 
     if value is None:
         return "-"
-    text = rfc3339(value if isinstance(value, int) else instant(value))
+    micros = value if isinstance(value, int) else instant(value)
+    text = rfc3339(micros - micros % 1_000_000)
     return text.removesuffix("T00:00:00Z") if text.endswith("T00:00:00Z") else text.replace(":00Z", "Z")
 
 

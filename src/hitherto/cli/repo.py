@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,10 +37,10 @@ def init(
         str | None, typer.Option(metavar="COLUMN", help="Column of the event time: when the fact of a row happened.")
     ] = None,
 ) -> None:
-    """Write a feature repo: settings and typed definitions, from a Parquet file or with a small sample.
+    """Write a feature repo that runs at once.
 
-    The types are those of the file; names that are no names (capitals, blanks) are mapped with source_column. What is written
-    runs at once: init, apply, materialize. Nothing that exists is overwritten.
+    Settings and typed definitions, for a Parquet file of yours or for a small sample. The types are those of the file; names
+    that are no names (capitals, blanks) are mapped with source_column. Nothing that exists is overwritten.
     """
     from hitherto.cli import scaffold
 
@@ -73,10 +72,10 @@ def init(
 
 
 def check(context: typer.Context) -> None:
-    """Check definitions and sources: every problem at once, with file and line.
+    """Check definitions and sources, all at once.
 
     Reads the settings, imports the definitions, checks them across each other, and opens every source: missing files and
-    columns, types that would lose something, SQL that is refused. Nothing is written.
+    columns, types that would lose something, SQL that is refused. Each problem is told with its file and line. Nothing is written.
     """
     from hitherto.errors import DefinitionError
     from hitherto.materialization.source_check import problems_of
@@ -90,7 +89,7 @@ def check(context: typer.Context) -> None:
     if problems:
         raise DefinitionError(problems)
     counts = _counts(definitions)
-    words = ", ".join(count(number, kind.replace("_", " "), _plural(kind)) for kind, number in counts.items())
+    words = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.items())
     here.output.show({"ok": True, **counts}, lambda console: console.print(styled(f"No problems: {words}.", "green")))
 
 
@@ -101,7 +100,11 @@ def plan(
         bool, typer.Option("--check", help="Exit with 4 if there are changes: for continuous integration.")
     ] = False,
 ) -> None:
-    """Show what apply would change, what has to be computed for it, and who is affected. Nothing is written."""
+    """Show what apply would change.
+
+    For each object what differs, whether it starts a new version, what has to be computed, and which services and training
+    sets it touches. Nothing is written.
+    """
     here = session(context)
     with here.open_store() as store:
         found = store.plan()
@@ -151,7 +154,3 @@ def _counts(definitions: Definitions) -> dict[str, int]:
         "feature_views": len(definitions.feature_views),
         "feature_services": len(definitions.feature_services),
     }
-
-
-def _plural(kind: str) -> str:
-    return kind.replace("_", " ")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hitherto.cli.materialization import runs_table, show_findings
-from hitherto.cli.output import cell, count, facts, moment, state, styled, table
+from hitherto.cli.output import cell, count, facts, moment, printable, state, styled, table
 from hitherto.cli.session import Session, session
-from hitherto.errors import UsageError
+from hitherto.errors import UnknownNameError, UsageError
+from hitherto.timeline import to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,8 +39,6 @@ def runs(
     """List runs, the newest first, or show one."""
     here = session(context)
     if state is not None and state not in STATES:
-        from hitherto.errors import UnknownNameError
-
         raise UnknownNameError("state of a run", state, STATES)
     with here.open_store() as store:
         if run is not None:
@@ -95,7 +95,7 @@ def _show_run(here: Session, store: FeatureStore, run: Run) -> None:
 
     document = {
         **report.to_json(),
-        **{what: None if at is None else _rfc(at) for what, at in when.items()},
+        **{what: None if at is None else to_datetime(at) for what, at in when.items()},
         "source": run.source,
     }
     here.output.show({**document, "profile": run.profile}, render)
@@ -129,9 +129,9 @@ def quarantine(
         Path | None, typer.Option(metavar="FILE", help="Write them to a Parquet file, all of them.")
     ] = None,
 ) -> None:
-    """Show the rows that a run set aside, with every reason; the rest of its rows went on.
+    """Show the rows that a run set aside, and why.
 
-    Each row has its keys and times where they could be read, the reasons, and the raw row as JSON.
+    The rest of the run's rows went on. Each row has its keys and times where they could be read, the reasons, and the raw row as JSON.
     """
     here = session(context)
     with here.open_store() as store:
@@ -140,7 +140,7 @@ def quarantine(
         rows = None if chosen is None else _quarantined(store, chosen)
         written = rows.write_parquet(export) if rows is not None and export is not None else None
     if chosen is None or rows is None:
-        nothing = {"view": view, "run_id": None, "rows": 0, "reasons": {}, "head": [], "exported": None}
+        nothing: dict[str, Any] = {"view": view, "run_id": None, "rows": 0, "reasons": {}, "head": [], "exported": None}
         here.output.show(
             nothing, lambda console: console.print(styled(f"No run of {view} has set rows aside.", "green"))
         )
@@ -157,7 +157,7 @@ def quarantine(
         )
         why = table("reason", ">rows")
         for reason, number in reasons.most_common():
-            why.add_row(cell(reason), f"{number:,}")
+            why.add_row(printable(reason), f"{number:,}")
         console.print(why, "")
         console.print(_rows_table(found.column_names, head))
         if written:
@@ -207,15 +207,9 @@ def _rows_table(columns: list[str], rows: list[dict[str, Any]]) -> Any:
     """Keys and event time, then the reasons; the raw row stays for the export, it seldom fits."""
     keys = [name for name in columns if not name.startswith("__") and name not in ("reasons", "row")]
     made = table(*keys, "!event time", "reasons")
-    event = next((name for name in ("__event", "event_time") if name in columns), None)
     for row in rows:
-        made.add_row(
-            *(cell(row[key]) for key in keys), cell(row[event]) if event else "", "; ".join(row["reasons"] or ())
-        )
+        event = row.get("__event")
+        # Inside the engine times have no zone: they are UTC.
+        when = "-" if event is None else moment(event.replace(tzinfo=UTC))
+        made.add_row(*(cell(row[key]) for key in keys), when, printable("; ".join(row["reasons"] or ())))
     return made
-
-
-def _rfc(micros: int) -> str:
-    from hitherto.timeline import rfc3339
-
-    return rfc3339(micros)

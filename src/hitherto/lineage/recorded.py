@@ -6,7 +6,7 @@ from typing import Any
 
 from hitherto.lineage.graph import Lineage, build
 from hitherto.lineage.nodes import Node
-from hitherto.registry.records import Run, Segment, SourceFile, TrainingSetRecord
+from hitherto.registry.records import Run, Segment, SourceFile, TrainingSetRecord, ViewVersion
 from hitherto.registry.sqlite import Registry
 from hitherto.timeline import rfc3339
 
@@ -23,14 +23,15 @@ def of_registry(registry: Registry) -> Lineage:
     details: dict[Node, dict[str, Any]] = {}
     for view in sorted({*snapshot.definitions.feature_views, *named}):
         for version in registry.view_versions(view):
+            details[Node("view_version", f"{view}@{version.version}")] = {"state": _state_of(version)}
             for observation in registry.observations(view, version.version):
                 details[Node("source_file", observation.file.path)] = _of_file(observation.file)
             for segment in registry.segments(view, version.version).values():
                 details[Node("segment", segment.segment_id)] = _of_segment(segment)
     for run in registry.runs(state="published"):
-        version_node = Node("view_version", f"{run.view}@{run.version}")
         # Runs come newest first, so a version has the revision of its last run, a segment that of its own.
-        details.setdefault(version_node, _of_run(run))
+        version_details = details.setdefault(Node("view_version", f"{run.view}@{run.version}"), {})
+        version_details.update({name: value for name, value in _of_run(run).items() if name not in version_details})
         if run.segment_id is not None:
             details.setdefault(Node("segment", run.segment_id), {}).update(_of_run(run))
     for record in registry.training_sets():
@@ -40,7 +41,14 @@ def of_registry(registry: Registry) -> Lineage:
 
 
 def _of_file(file: SourceFile) -> dict[str, Any]:
-    return {"rows": file.rows, "size": file.size, "modified": file.modified, "footer": file.footer}
+    identity = {"modified": file.modified, "footer": file.footer}
+    return {"rows": file.rows, "bytes": file.size, "identity": identity}
+
+
+def _state_of(version: ViewVersion) -> str:
+    if version.serving_from is None:
+        return "not serving yet"
+    return "serving" if version.serving_until is None else "replaced"
 
 
 def _of_segment(segment: Segment) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
@@ -54,19 +55,28 @@ def _trunk(near: Neighbours, focus: Sequence[Node]) -> dict[Node, list[Node]]:
 def _branches(node: Node, near: Neighbours, label: Callable[[Node], str], seen: set[Node]) -> Iterator[str]:
     """The lines below a node. What was shown before is named again, but not its branches."""
     others = list(near.get(node, ()))
-    rest = len(others) - MOST_CHILDREN
-    entries: list[Node | None] = [*others[:MOST_CHILDREN], *([None] if rest > 0 else [])]
+    hidden = _oldest_of_many(others)
+    entries: list[Node | None] = [*(other for other in others if other not in hidden), *([None] if hidden else [])]
     for number, other in enumerate(entries):
         last = number == len(entries) - 1
         stem, indent = ("└── ", "    ") if last else ("├── ", "│   ")
         if other is None:
-            yield f"{stem}... and {rest:,} more"
+            yield f"{stem}... and {len(hidden):,} more"
             continue
         again = other in seen and bool(near.get(other))
         yield f"{stem}{label(other)}{' (see above)' if again else ''}"
         if not again:
             seen.add(other)
             yield from (indent + line for line in _branches(other, near, label, seen))
+
+
+def _oldest_of_many(nodes: Sequence[Node]) -> frozenset[Node]:
+    """What the text leaves out: the first ones, which are the oldest runs, of the kind that there are too many of."""
+    rest = len(nodes) - MOST_CHILDREN
+    if rest <= 0:
+        return frozenset()
+    kind, _ = Counter(node.kind for node in nodes).most_common(1)[0]
+    return frozenset([node for node in nodes if node.kind == kind][:rest])
 
 
 def _labeller(details: Details) -> Callable[[Node], str]:

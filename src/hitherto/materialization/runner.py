@@ -89,9 +89,9 @@ def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
     """Take the run's place in the online store: its sequence, its token, the generation it will write."""
     if not version.definition.online:
         return context.registry.update_run(run.run_id, state="staging")
-    covered = ledger.covered(context.registry.publications(run.view, run.version))
-    full = version.generation == 0 or all(run.interval.covers(one) for one in covered)
-    generation = version.generation + 1 if full else version.generation
+    # The first load of a version fills a generation of its own, which readers switch to at once. Later runs write in
+    # place, key by key, even if they cover everything: a switch would lose the pushes that came after the run began.
+    generation = version.generation or 1
     place = context.place(version, generation)
     store = context.open_online()
     store.raise_token(place, run.token)
@@ -268,7 +268,7 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
         unchanged=unchanged,
         switch=_completes(context, version, run),
     )
-    _drop_old_generations(context, version, run)
+    _drop_old_versions(context, version, run)
     return run
 
 
@@ -350,13 +350,13 @@ def _completes(context: RunContext, version: ViewVersion, run: Run) -> bool:
     return all(any(one.covers(other) for one in mine) for other in theirs)
 
 
-def _drop_old_generations(context: RunContext, version: ViewVersion, run: Run) -> None:
-    """Remove generations before the last one; that one stays for readers that have not yet heard of the switch."""
+def _drop_old_versions(context: RunContext, version: ViewVersion, run: Run) -> None:
+    """Remove what lookups no longer read: versions before the last one, which stays for readers that are yet to hear."""
     if not version.definition.online:
         return
     store = context.open_online()
     for place in store.places(context.project, run.view):
-        if place.version == run.version and place.generation < run.generation - 1:
+        if place.version < run.version - 1:
             store.drop(place)
 
 

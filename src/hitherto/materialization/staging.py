@@ -12,8 +12,8 @@ from hitherto.errors import SourceError, TransformError
 from hitherto.registry.records import SourceFile
 from hitherto.sources import transform
 from hitherto.sources.relation import available_sql, open_relation
-from hitherto.sql import text, timestamp
-from hitherto.timeline import Interval
+from hitherto.sql import quote, text, timestamp
+from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.validation import columns, staging
 from hitherto.validation.staging import Staged
 
@@ -79,14 +79,15 @@ def view_relation(
 
 
 def _window(view: FeatureView, interval: Interval) -> str:
-    """What the transform sees: rows available in [start - lookback, end), and those without a time."""
-    available = available_sql(view.source)
-    before_end = f"{available} < {timestamp(interval.end)}"
+    """What the transform sees: rows available in [start - lookback, end), and those that staging will set aside there."""
+    times = [quote(name) for name in (view.source.timestamp_field, view.source.known_timestamp_field) if name]
+    placed = f"coalesce({', '.join([available_sql(view.source), *times])})"
+    before_end = f"{placed} < {timestamp(interval.end)}"
     lookback = view.lookback_micros
-    window = (
-        before_end if lookback is None else f"{available} >= {timestamp(interval.start - lookback)} and {before_end}"
-    )
-    return f"(({window}) or ({available}) is null)"
+    window = before_end
+    if lookback is not None:
+        window = f"{placed} >= {timestamp(max(interval.start - lookback, MIN_INSTANT))} and {before_end}"
+    return f"(({window}) or {placed} is null)"
 
 
 def export_quarantine(con: duckdb.DuckDBPyConnection, path: Path) -> None:

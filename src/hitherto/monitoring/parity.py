@@ -230,7 +230,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return struct.pack("<d", one) == struct.pack("<d", other) or bool(math.isnan(one) and math.isnan(other))
     if isinstance(one, Decimal):
-        return one.as_tuple() == other.as_tuple()
+        return bool(one.as_tuple() == other.as_tuple())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, Mapping):

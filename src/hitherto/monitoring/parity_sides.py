@@ -52,6 +52,8 @@ class Project:
     """The parts of a project that are looked at."""
 
     registry: Registry
+    root: Path
+    """What relative source paths are relative to."""
     offline_path: Path
     limits: Limits
     now: int

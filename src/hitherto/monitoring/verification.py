@@ -20,8 +20,9 @@ from hitherto.offline.duckdb import segments as segment_files
 from hitherto.offline.duckdb.connection import connect, storage_errors
 from hitherto.offline.duckdb.visible import alias, attached
 from hitherto.offline.plan import SegmentRead
-from hitherto.registry.records import Publication, Run, Segment, TrainingSetRecord, ViewVersion
-from hitherto.timeline import to_datetime
+from hitherto.registry.records import UNFINISHED, Publication, Run, Segment, TrainingSetRecord, ViewVersion
+from hitherto.sources.files import list_files
+from hitherto.timeline import rfc3339
 
 Severity = Literal["error", "warning"]
 _AGAIN = "Materialize the view again from the beginning."
@@ -92,33 +93,48 @@ def verify(project: Project, *, measure: Measure | None = None, recreate: Recrea
     Raises:
         RegistryError: The registry cannot be read. Whatever else is wrong is a finding.
     """
-    counts = dict.fromkeys(("view_versions", "segments", "rows", "publications", "runs", "training_sets"), 0)
     runs = {run.run_id: run for run in project.registry.runs()}
-    findings: list[Finding] = []
-    parity = ParityReport()
-    for version in _versions(project, runs.values()):
-        counts["view_versions"] += 1
-        published = project.registry.publications(version.view, version.version)
-        segments = project.registry.segments(version.view, version.version)
-        counts["publications"] += len(published)
-        counts["segments"] += len(segments)
-        counts["rows"] += sum(segment.rows for segment in segments.values())
-        sound = [*_ledger_findings(version, published, segments, runs), *_segment_findings(project, version, segments)]
-        findings += sound
-        if measure is not None and not any(one.severity == "error" for one in sound):
-            compared, problems = _measured(measure, version)
-            parity += compared
-            findings += problems
-    published_runs = [run for run in runs.values() if run.state == "published"]
-    counts["runs"] = len(published_runs)
-    findings += _run_findings(project, published_runs)
-    findings += _stray_files(project, runs.values())
+    looked = [_look_at(project, version, runs, measure) for version in _versions(project, runs.values())]
+    published = [run for run in runs.values() if run.state == "published"]
     records = project.registry.training_sets() if recreate is not None else ()
-    counts["training_sets"] = len(records)
+    findings = [finding for one in looked for finding in one.findings]
+    findings += _run_findings(project, published)
+    findings += _stray_files(project, runs.values(), [segment for one in looked for segment in one.segments])
     if recreate is not None:
         findings += _training_set_findings(records, recreate)
+    counts = {
+        "view_versions": len(looked),
+        "segments": sum(len(one.segments) for one in looked),
+        "rows": sum(segment.rows for one in looked for segment in one.segments),
+        "runs": len(published),
+        "training_sets": len(records),
+    }
     findings.sort(key=lambda one: one.severity)
-    return VerificationReport(tuple(findings), counts, parity)
+    return VerificationReport(tuple(findings), counts, sum((one.parity for one in looked), ParityReport()))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What was seen of one view version."""
+
+    segments: tuple[Segment, ...]
+    findings: tuple[Finding, ...]
+    parity: ParityReport
+
+
+def _look_at(project: Project, version: ViewVersion, runs: Mapping[str, Run], measure: Measure | None) -> _Looked:
+    published = project.registry.publications(version.view, version.version)
+    segments = project.registry.segments(version.view, version.version)
+    findings = [*_ledger_findings(version, published, segments, runs), *_segment_findings(project, version, segments)]
+    broken = any(one.severity == "error" for one in findings)
+    snapshot, parity = project.registry.snapshot(), ParityReport()
+    # Who answers for the view's name is whom late data concerns; a view that was removed is not looked up any more.
+    if version.view in snapshot.views and version.version == snapshot.views[version.view].version:
+        findings += _source_findings(project, version)
+    if measure is not None and not broken and (version.view, version.version) in snapshot.versions:
+        parity, problems = _measured(measure, version)
+        findings += problems
+    return _Looked(tuple(segments.values()), tuple(findings), parity)
 
 
 def _versions(project: Project, runs: Iterable[Run]) -> list[ViewVersion]:
@@ -154,9 +170,7 @@ def _ledger_findings(
         yield Finding("warning", f"{_name(version)}, segment {name}", "no publication refers to it.")
 
 
-def _segment_findings(
-    project: Project, version: ViewVersion, segments: Mapping[str, Segment]
-) -> Iterator[Finding]:
+def _segment_findings(project: Project, version: ViewVersion, segments: Mapping[str, Segment]) -> Iterator[Finding]:
     for segment in segments.values():
         what = f"{_name(version)}, segment {segment.segment_id}"
         try:
@@ -184,9 +198,9 @@ def _content(project: Project, version: ViewVersion, segment: Segment, path: Pat
     """The content hash and the number of the rows in a segment's file, read in their order."""
     view = version.definition
     read = SegmentRead(path, segment.run_id, (segment.interval,), whole=True, indexed=segment.indexed)
-    with connect(project.limits) as con, storage_errors(f"Reading the segment {path}"):
-        with attached(con, [read], view=view.name):
-            return hash_batches(segment_files.rows_in_order(con, view, f"{alias(read)}.rows"))
+    problem = storage_errors(f"Reading the segment {path}")
+    with connect(project.limits) as con, problem, attached(con, [read], view=view.name):
+        return hash_batches(segment_files.rows_in_order(con, view, f"{alias(read)}.rows"))
 
 
 def _run_findings(project: Project, runs: Iterable[Run]) -> Iterator[Finding]:
@@ -195,18 +209,42 @@ def _run_findings(project: Project, runs: Iterable[Run]) -> Iterator[Finding]:
         what = f"{run.view}@{run.version}, run {run.run_id}"
         total = run.rows_written + run.rows_superseded + run.rows_quarantined
         if run.rows_read != total:
-            yield Finding("error", what, f"{run.rows_read:,} rows read, {total:,} accounted for. This is a fault of Hitherto.")
+            yield Finding(
+                "error", what, f"{run.rows_read:,} rows read, {total:,} accounted for. This is a fault of Hitherto."
+            )
         kept = project.offline_path / run.view / f"v{run.version}" / f"{run.run_id}.quarantine.parquet"
         if run.rows_quarantined and not kept.is_file():
-            yield Finding("warning", what, f"its {run.rows_quarantined:,} rows in quarantine are gone: {kept} is missing.")
+            yield Finding(
+                "warning", what, f"its {run.rows_quarantined:,} rows in quarantine are gone: {kept} is missing."
+            )
 
 
-def _stray_files(project: Project, runs: Iterable[Run]) -> Iterator[Finding]:
-    """Segment files that no run of the registry wrote: a restored registry, or a crash between two steps."""
-    known = {(run.view, f"v{run.version}", run.run_id) for run in runs}
+def _stray_files(project: Project, runs: Iterable[Run], segments: Iterable[Segment]) -> Iterator[Finding]:
+    """Segment files that nothing refers to: a restored registry, a removed view, a crash between two steps."""
+    known = {segment.path for segment in segments}
+    known |= {f"{run.view}/v{run.version}/{run.run_id}.duckdb" for run in runs if run.state in UNFINISHED}
     for path in sorted(project.offline_path.glob("*/v*/*.duckdb")):
-        if (path.parts[-3], path.parts[-2], path.stem) not in known:
-            yield Finding("warning", str(path), "no run of the registry wrote it; it is never read and can be removed.")
+        if path.relative_to(project.offline_path).as_posix() not in known:
+            yield Finding("warning", str(path), "nothing refers to this file; it is never read and can be removed.")
+
+
+def _source_findings(project: Project, version: ViewVersion) -> Iterator[Finding]:
+    """Source files that are not those that the published rows came from: late data, which a run would take up."""
+    observed = [
+        one.file for one in project.registry.observations(version.view, version.version) if one.until_run is None
+    ]
+    source = version.definition.source
+    if not observed:
+        return
+    try:
+        there = {file.identity for file in list_files(source, root=project.root)}
+    except HithertoError as error:
+        yield Finding("warning", f"source {source.name}", str(error))
+        return
+    changed = len(there ^ {file.identity for file in observed})
+    if changed:
+        message = f"its files have changed since {_name(version)} was published. Run: hitherto materialize-incremental"
+        yield Finding("warning", f"source {source.name}", message)
 
 
 # -- how it is served --------------------------------------------------------------------------------------------------
@@ -223,7 +261,7 @@ def _measured(measure: Measure, version: ViewVersion) -> tuple[ParityReport, lis
     if report.ok:
         return report, []
     wrong = report.checked - report.equal - report.pushed
-    when = to_datetime(report.mismatches[0].instant).isoformat().replace("+00:00", "Z")
+    when = rfc3339(report.mismatches[0].instant)
     message = f"{wrong:,} of {report.checked:,} lookups differ from retrieval, first at {when}. {_AGAIN}"
     return report, [Finding("error", name, message)]
 

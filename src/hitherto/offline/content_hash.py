@@ -78,6 +78,10 @@ class _ColumnHash:
             self.bytes.update(_value_bytes(filled))
         elif at.is_boolean(kind):
             self.bytes.update(_fixed_bytes(pc.fill_null(chunk, False).cast(pa.uint8())))
+        elif at.is_floating(kind):
+            # NaN is one value, whatever its bits: the codecs know only one, and so does the order of rows.
+            chunk = pc.if_else(pc.is_nan(chunk), pa.scalar(float("nan"), kind), chunk)
+            self.bytes.update(_fixed_bytes(pc.fill_null(chunk, _zero(kind)) if chunk.null_count else chunk))
         elif not at.is_null(kind):
             self.bytes.update(_fixed_bytes(pc.fill_null(chunk, _zero(kind)) if chunk.null_count else chunk))
 

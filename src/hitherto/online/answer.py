@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hitherto.encoding.row_codec import NULL, decode_column
+from hitherto.encoding.row_codec import NULL
 from hitherto.timeline import to_datetime
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ class Answer:
                 and `<name>__age` (a timedelta at the time of the request). No name can collide with these.
         """
         columns = {name: list(values) for name, values in self.entities.items()}
-        for column in self.plan.columns:
-            columns[column.name] = decode_column(column.kind, self._fragments(column))
+        features = self.plan.columns
+        decoded = self.plan.decode([self._fragments(one) for one in features])
+        columns.update(zip([one.name for one in features], decoded, strict=True))
         if include_metadata:
             for column in self.plan.columns:
                 times = self.event_times(column)

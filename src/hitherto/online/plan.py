@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,13 +12,13 @@ import msgspec
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import column_encoder
+from hitherto.encoding.row_codec import NULL, SEPARATOR, column_decoder
 from hitherto.errors import JoinKeyError, NameCollisionError, UnknownNameError, UsageError
 from hitherto.online.store import Place
 from hitherto.registry.snapshot import ServedView, Snapshot
 from hitherto.timeline import micros
 from hitherto.types import DataType
 
-Row = tuple[bytes, ...]
 ColumnEncoder = Callable[[Sequence[Any]], list[bytes | None]]
 
 
@@ -46,10 +45,10 @@ class ViewRead:
     """One read of one view: how its keys are encoded and its values are picked apart."""
 
     projection: ServedProjection
-    pick: Callable[[list[bytes]], Row]
-    """From a split stored value to (event time, wanted fragments...)."""
-    missing: Row
-    """The fragments of a row that is not there: nulls."""
+    positions: tuple[int, ...]
+    """Where in a split stored value the wanted fragments are."""
+    nulls: bytes
+    """The payload of a row that is not there."""
     encoders: Mapping[bool, tuple[tuple[str, ColumnEncoder], ...]]
     """For values from JSON (True) and from Python (False): entity column and encoder of each join key."""
 
@@ -73,6 +72,8 @@ class LookupPlan:
 
     reads: tuple[ViewRead, ...]
     columns: tuple[FeatureColumn, ...]
+    decode: Callable[[Sequence[Sequence[bytes]]], list[list[Any]]]
+    """From the fragments of the feature columns to their Python values."""
     join_keys: Mapping[str, str]
     """Entity column -> a view that is joined by it."""
     names_json: bytes
@@ -114,6 +115,7 @@ def build_plan(
     return LookupPlan(
         reads=tuple(_read(one) for one in projections),
         columns=tuple(columns),
+        decode=column_decoder([column.kind for column in columns]),
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
         names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
         watermark=max(marks, default=None),
@@ -229,8 +231,8 @@ def _read(one: ServedProjection) -> ViewRead:
     return ViewRead(
         projection=one,
         # Before the fields stand the header and the event time.
-        pick=itemgetter(1, *(2 + positions[feature] for feature in one.features)),
-        missing=(b"null",) * len(one.features),
+        positions=tuple(2 + positions[feature] for feature in one.features),
+        nulls=SEPARATOR.join([NULL] * len(one.fields)),
         encoders={
             json: tuple((column, column_encoder(kind, key=column, json=json)) for column, kind in one.keys)
             for json in (False, True)
@@ -255,6 +257,8 @@ def _check_names(columns: Sequence[FeatureColumn], join_keys: Mapping[str, str])
 
 def check_columns(plan: LookupPlan, given: Sequence[str]) -> None:
     """Refuse entity columns that are missing, that no view uses, or that would hide a feature. Raises JoinKeyError."""
+    if given == [*plan.join_keys]:
+        return
     for column, view in plan.join_keys.items():
         if column not in given:
             raise JoinKeyError(f"The join key {column!r} is missing: feature view {view!r} is looked up by it.")

@@ -10,12 +10,12 @@ from hitherto.encoding.key_codec import NO_KEY
 from hitherto.encoding.row_codec import FORMAT, SEPARATOR, encode_instant
 from hitherto.errors import ClockError, JoinKeyError, OnlineStoreError, UsageError
 from hitherto.online.answer import EPOCH_JSON, Answer, Status, ViewAnswer
-from hitherto.online.plan import LookupPlan, Row, ViewRead, check_columns
+from hitherto.online.plan import LookupPlan, ViewRead, check_columns
 from hitherto.online.store import OnlineStore, Read
 from hitherto.timeline import to_datetime
 
 EntityRows = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
-_FORMAT = FORMAT[0]
+_ABSENT = FORMAT + b"0" * 64
 _FIRST_INSTANT = -(1 << 63)
 
 
@@ -66,7 +66,7 @@ def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool =
         raise ClockError(plan.watermark[1], to_datetime(now), to_datetime(plan.watermark[0]))
     columns, rows = _columns(entity_rows)
     check_columns(plan, list(columns))
-    parts: dict[Any, list[bytes | None]] = {}
+    parts: dict[tuple[str, str], list[bytes | None]] = {}
     reads: list[Read] = []
     spread: list[Sequence[int] | None] = []
     for read in plan.reads:
@@ -108,7 +108,8 @@ def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Se
             raise JoinKeyError(
                 f"Entity row {number} has the keys {sorted(row)}, row 0 has {sorted(names)}: all rows need the same."
             )
-    return {name: [row[name] for row in rows] for name in names}, len(rows)
+    # Without rows there is one answer, as without columns: views without entities have a row for everybody.
+    return {name: [row[name] for row in rows] for name in names}, len(rows) or 1
 
 
 def _column(name: str, values: Any) -> Sequence[Any]:
@@ -125,7 +126,11 @@ def _column(name: str, values: Any) -> Sequence[Any]:
 
 
 def _keys(
-    read: ViewRead, columns: Mapping[str, Sequence[Any]], parts: dict[Any, list[bytes | None]], *, json: bool
+    read: ViewRead,
+    columns: Mapping[str, Sequence[Any]],
+    parts: dict[tuple[str, str], list[bytes | None]],
+    *,
+    json: bool,
 ) -> list[bytes | None]:
     """The view's keys, one per row; None where a part is null. `parts` keeps what other views have encoded already."""
     encoders = read.encoders[json]
@@ -133,9 +138,10 @@ def _keys(
         return [NO_KEY]
     encoded = []
     for (column, kind), (_, encode) in zip(read.projection.keys, encoders, strict=True):
-        if (column, kind) not in parts:
-            parts[column, kind] = encode(columns[column])
-        encoded.append(parts[column, kind])
+        known = parts.get((column, kind.name))
+        if known is None:
+            known = parts[column, kind.name] = encode(columns[column])
+        encoded.append(known)
     if len(encoded) == 1:
         return encoded[0]
     return [None if None in row else b"".join(row) for row in zip(*encoded, strict=True)]
@@ -163,30 +169,53 @@ def _spread(
 
 def _arrange(read: ViewRead, values: Sequence[bytes | None], now: int) -> ViewAnswer:
     """Stored values as columns of fragments, with the status of each row that is not simply there."""
-    one, pick = read.projection, read.pick
-    oldest_valid = _threshold(now, one.ttl)
-    oldest_kept = _threshold(now, one.online_retention)
-    absent: Row = (EPOCH_JSON, *read.missing)
-    rows: list[Row] = []
+    rows, exceptions = _replace_exceptions(read, values, now)
+    if not rows:
+        return ViewAnswer(events=(), columns=[()] * len(read.positions), exceptions={})
+    # One split for all rows; every width-th part then is a column.
+    width = len(read.projection.fields) + 2
+    parts = SEPARATOR.join(rows).split(SEPARATOR)
+    if len(parts) != width * len(rows):
+        raise _unreadable(read)
+    columns = [parts[position::width] for position in read.positions]
+    return ViewAnswer(events=parts[1::width], columns=columns, exceptions=exceptions)
+
+
+def _replace_exceptions(
+    read: ViewRead, values: Sequence[bytes | None], now: int
+) -> tuple[Sequence[bytes], dict[int, Status]]:
+    """The values with rows of nulls where nothing may be shown, and why."""
+    one = read.projection
+    oldest_valid, oldest_kept = _threshold(now, one.ttl), _threshold(now, one.online_retention)
+    if None not in values:
+        found: Sequence[bytes] = values  # type: ignore[assignment]
+        first, last = min(found, default=FORMAT), max(found, default=FORMAT)
+        if first[:1] != FORMAT or last[:1] != FORMAT:
+            raise _unreadable(read)
+        if not found or first[1:17] >= max(oldest_valid, oldest_kept):
+            return found, {}
+    rows: list[bytes] = []
     exceptions: dict[int, Status] = {}
+    absent = SEPARATOR.join((_ABSENT, EPOCH_JSON, read.nulls))
     for index, value in enumerate(values):
         if value is None or value[1:17] < oldest_kept:
             exceptions[index] = Status.NOT_FOUND
             rows.append(absent)
-            continue
-        parts = value.split(SEPARATOR)
-        if value[0] != _FORMAT or len(parts) != len(one.fields) + 2:
-            raise OnlineStoreError(
-                f"The online store holds a row of {one.place} that this version of Hitherto cannot read: "
-                "it was written by another version. Materialize the view again."
-            )
-        if value[1:17] < oldest_valid:
+        elif value[1:17] < oldest_valid:
             exceptions[index] = Status.OUTSIDE_MAX_AGE
-            rows.append((parts[1], *read.missing))
+            rows.append(SEPARATOR.join((*value.split(SEPARATOR, 2)[:2], read.nulls)))
+        elif value[:1] != FORMAT:
+            raise _unreadable(read)
         else:
-            rows.append(pick(parts))
-    events, *columns = zip(*rows, strict=True) if rows else ((),) * len(absent)
-    return ViewAnswer(events=events, columns=columns, exceptions=exceptions)
+            rows.append(value)
+    return rows, exceptions
+
+
+def _unreadable(read: ViewRead) -> OnlineStoreError:
+    return OnlineStoreError(
+        f"The online store holds a row of {read.projection.place} that this version of Hitherto cannot read: "
+        "it was written by another version. Materialize the view again."
+    )
 
 
 def _threshold(now: int, age: int | None) -> bytes:

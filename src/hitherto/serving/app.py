@@ -30,14 +30,18 @@ _DESCRIPTION = (
 
 
 class ServerApp(FastAPI):
-    """The app. Its tokens, metrics and lookup route are attributes of `state`."""
+    """The app, with what stands before its routes."""
+
+    lookup: LookupRoute
+    tokens: Tokens
+    metrics: Metrics
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Lookups at once; everything else past the tokens into the framework."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
         elif scope["path"] == LOOKUP_ROUTE:
-            await self.state.lookup(scope, receive, send)
+            await self.lookup(scope, receive, send)
         else:
             await self._pass_gate(scope, receive, send)
 
@@ -57,7 +61,7 @@ class ServerApp(FastAPI):
 
         try:
             if not is_open(scope["path"]):
-                self.state.tokens.check(dict(scope["headers"]).get(b"authorization"), scope_of(scope["path"]))
+                self.tokens.check(dict(scope["headers"]).get(b"authorization"), scope_of(scope["path"]))
             await super().__call__(scope, receive, send_counted)
         except Disconnected:
             return
@@ -65,7 +69,7 @@ class ServerApp(FastAPI):
             if not status:
                 await send_refusal(refusal_of(error), scope["path"], send_counted)
         route = getattr(scope.get("route"), "path", OTHER_ROUTE)
-        self.state.metrics.count(route, status, perf_counter() - began)
+        self.metrics.count(route, status, perf_counter() - began)
 
 
 def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
@@ -99,12 +103,10 @@ def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(store, snapshots, close_store=close_store),
+        lifespan=_lifespan(store, snapshots, metrics, close_store=close_store),
     )
-    app.state.tokens, app.state.metrics = tokens, metrics
-    app.state.lookup = LookupRoute(
-        online, snapshots, clock=store.clock, settings=settings, tokens=tokens, metrics=metrics
-    )
+    app.tokens, app.metrics = tokens, metrics
+    app.lookup = LookupRoute(online, snapshots, clock=store.clock, settings=settings, tokens=tokens, metrics=metrics)
     readiness = Readiness(online, snapshots, clock=store.clock, tokens=tokens)
     app.include_router(make_router(Parts(store, snapshots, readiness, metrics, refresh)))
     app.include_router(docs.router)
@@ -112,7 +114,9 @@ def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
     return app
 
 
-def _lifespan(store: FeatureStore, snapshots: Snapshots, *, close_store: bool) -> Callable[[FastAPI], Any]:
+def _lifespan(
+    store: FeatureStore, snapshots: Snapshots, metrics: Metrics, *, close_store: bool
+) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def poll_meanwhile(app: FastAPI) -> AsyncIterator[None]:
         snapshots.start()
@@ -120,6 +124,7 @@ def _lifespan(store: FeatureStore, snapshots: Snapshots, *, close_store: bool) -
             yield
         finally:
             snapshots.stop()
+            metrics.show(snapshots.current, answers=snapshots.problem is None)
             if close_store:
                 store.close()
 

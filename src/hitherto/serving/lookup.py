@@ -5,7 +5,6 @@ The framework's own machinery for routes costs more than everything here togethe
 
 from __future__ import annotations
 
-import asyncio
 from time import perf_counter
 from typing import Any
 
@@ -19,6 +18,7 @@ from hitherto.online.store import OnlineStore
 from hitherto.registry.snapshot import Snapshot
 from hitherto.serving.auth import READ, Tokens
 from hitherto.serving.body import Disconnected, Receive, check_headers, read_body
+from hitherto.serving.deadlines import Deadlines
 from hitherto.serving.metrics import LOOKUP_ROUTE, Metrics
 from hitherto.serving.problems import Message, Refusal, Send, malformed, refusal_of, send_refusal
 from hitherto.serving.snapshots import Snapshots
@@ -56,6 +56,7 @@ class LookupRoute:
     ) -> None:
         self._store, self._snapshots, self._clock = store, snapshots, clock
         self._settings, self._tokens, self._metrics = settings, tokens, metrics
+        self._deadlines = Deadlines(settings.request_timeout)
         self._decode = msgspec.json.Decoder(LookupBody).decode
         self._plans: tuple[Snapshot, dict[Any, LookupPlan]] = (snapshots.current, {})
 
@@ -72,7 +73,7 @@ class LookupRoute:
             self._metrics.count(LOOKUP_ROUTE, refusal.status, perf_counter() - began)
             await send_refusal(refusal, scope["path"], send)
             return
-        self._metrics.count_lookup(answered, perf_counter() - began)
+        self._metrics.lookups.add(answered, perf_counter() - began)
         await send(
             {"type": "http.response.start", "status": 200, "headers": [_JSON, (b"content-length", b"%d" % len(body))]}
         )
@@ -96,7 +97,7 @@ class LookupRoute:
         # The clock is read once: keys, ages and watermarks of a request are judged at one instant.
         now = (self._clock() - EPOCH) // MICROSECOND
         request = prepare(plan, body.entities, now=now, json=True)
-        async with asyncio.timeout(settings.request_timeout):
+        with self._deadlines.wait():
             values = await self._store.read_many_async(request.reads)
         return answer(plan, request, values, now=now)
 

@@ -79,6 +79,7 @@ _TITLES = {
     "registry": "The registry does not answer",
     "busy": "Another writer is at work",
     "slow-body": "The body did not arrive in time",
+    "disconnected": "The client has gone",
     "internal": "A fault of the server",
 }
 _STORE = "The online store did not answer, or not in time. Try again."

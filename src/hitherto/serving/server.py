@@ -194,7 +194,12 @@ def _run_workers(listener: socket.socket, workers: int, told: dict[str, Any]) ->
     os.environ[_HANDOVER], os.environ[_METRICS_FOLDER] = json.dumps(told), folder
     try:
         config = uvicorn.Config(
-            f"{__name__}:{worker_app.__name__}", factory=True, workers=workers, log_config=_LOGGING, **_UVICORN
+            f"{__name__}:{worker_app.__name__}",
+            factory=True,
+            workers=workers,
+            log_config=_LOGGING,
+            **_address(listener),
+            **_UVICORN,
         )
         Multiprocess(config, sockets=[listener]).run()
     finally:
@@ -208,6 +213,12 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
         if not thread.is_alive() or time.monotonic() > deadline:
             raise HithertoError("The server did not start. Its log says why.")
         time.sleep(0.005)
+
+
+def _address(listener: socket.socket) -> dict[str, Any]:
+    # For the line that says where it listens: uvicorn is given the socket, not the address.
+    host, port = listener.getsockname()[:2]
+    return {"host": host, "port": port}
 
 
 def _url(listener: socket.socket) -> str:

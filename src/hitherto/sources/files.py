@@ -127,7 +127,9 @@ def _find(home: Home, source: ParquetSource) -> list[pafs.FileInfo]:
         return list(_folder(home, source, home.path))
     if not WILDCARDS & set(home.path):
         looked = home.path if home.is_local else source.path
-        raise blame(source, f"there is nothing at {source.path!r}" + ("." if looked == source.path else f" ({looked})."))
+        raise blame(
+            source, f"there is nothing at {source.path!r}" + ("." if looked == source.path else f" ({looked}).")
+        )
     matched: dict[str, pafs.FileInfo] = {}
     for match in _expand(home):
         inside = [match] if match.type == pafs.FileType.File else _folder(home, source, match.path)

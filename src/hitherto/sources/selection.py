@@ -53,6 +53,8 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, Parqu
     for name in names:
         open_relation(con, sources[name], list_files(sources[name], root=root), root=root, name=f"__source_{name}")
     room = transform.closed_room(con)
+    # The rows go out to the user: plain booleans and numbers, not the engine's own types.
+    room.execute("SET arrow_lossless_conversion = false")
     try:
         transform.feed(con, room, sql, {name: f"__source_{name}" for name in names})
         return room.sql(transform.statement(sql)).to_arrow_table()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
@@ -39,16 +39,17 @@ _OUTSIDE = frozenset({
 })  # fmt: skip
 
 
-def check(sql: str) -> str | None:
+def check(sql: str, *, tables: Collection[str] = (SOURCE,)) -> str | None:
     """What is wrong with a transform, as the rest of a sentence; None if nothing is.
 
-    It must be one SELECT (CTEs and set operations included) that reads only `source`, its own CTEs and what it makes
-    itself, and whose result follows from them alone (semantics 5).
+    It must be one SELECT (CTEs and set operations included) that reads only `source` (or the `tables` given), its own
+    CTEs and what it makes itself, and whose result follows from them alone (semantics 5).
 
     >>> check("select airport, temp from source")
     >>> check("copy source to 'x.csv'")
     'it must be one SELECT over `source`, not COPY.'
     """
+    over = " or ".join(f"`{table}`" for table in tables) or "no source"
     try:
         with _quiet():
             statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
@@ -57,11 +58,11 @@ def check(sql: str) -> str | None:
     except RecursionError:
         return "it is nested too deeply."
     if len(statements) != 1:
-        return f"it must be one SELECT over `{SOURCE}`, not {len(statements)} statements."
+        return f"it must be one SELECT over {over}, not {len(statements)} statements."
     tree = statements[0]
     if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
-        return f"it must be one SELECT over `{SOURCE}`, not {_statement_name(tree)}."
-    return _check_tables(tree) or _check_functions(tree) or _check_parts(tree)
+        return f"it must be one SELECT over {over}, not {_statement_name(tree)}."
+    return _check_tables(tree, tables, over) or _check_functions(tree, over) or _check_parts(tree)
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, view: FeatureView) -> None:
@@ -71,29 +72,28 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, v
     extensions, no Python objects, no settings. It has the memory limit and threads of `con`.
 
     Raises:
-        TransformError: The text is refused by `check`, or fails on the data; names the view.
-        SourceError: The relation cannot be read.
+        TransformError: The text is refused by `check`, fails on the data, or its source cannot be read; names the view.
+        StorageError: Memory or the disk ran out.
     """
     wrong = check(sql)
     if wrong is not None:
         raise _blame(view, wrong)
-    room = _closed_room(con)
+    room, step = closed_room(con), "its source could not be read"
     try:
-        _feed(con, room, sql, relation=relation, view=view)
-        try:
-            _refuse_others(room, sql, view)
-            result = room.sql(_statement(sql))
-            _refuse_names(view, result.columns)
-            reader = result.to_arrow_reader(_BATCH_ROWS)
-            _land(con, reader, result, name=name)
-        except duckdb.OutOfMemoryException as error:
-            raise StorageError(
-                f"Memory ran out in the transform of view {view.name!r} ({first_line(error)}). Raise offline.memory_limit."
-            ) from error
-        except duckdb.Error as error:
-            if "No space left" in str(error):
-                raise StorageError(f"The disk is full: {first_line(error)}") from error
-            raise _blame(view, f"it failed: {first_line(error)}{_hint(error)}") from error
+        feed(con, room, sql, {SOURCE: relation})
+        step = "it failed"
+        _refuse_others(room, sql, view)
+        result = room.sql(statement(sql))
+        _refuse_names(view, result.columns)
+        _land(con, result.to_arrow_reader(_BATCH_ROWS), result, name=name)
+    except duckdb.OutOfMemoryException as error:
+        raise StorageError(
+            f"Memory ran out in the transform of view {view.name!r} ({first_line(error)}). Raise offline.memory_limit."
+        ) from error
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise StorageError(f"The disk is full: {first_line(error)}") from error
+        raise _blame(view, f"{step}: {first_line(error)}{_hint(error)}") from error
     finally:
         room.close()
 
@@ -132,34 +132,35 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _check_tables(tree: exp.Expr) -> str | None:
+def _check_tables(tree: exp.Expr, tables: Collection[str], over: str) -> str | None:
+    allowed = {table.lower() for table in tables}
     own = {one.alias.lower() for one in tree.find_all(exp.CTE)}
-    reads_source = False
+    reads_any = False
     for table in tree.find_all(exp.Table):
         inner = table.this
         if not isinstance(inner, exp.Identifier):
             called = _function_name(inner)
             if called not in _TABLE_FUNCTIONS:
-                return f"it reads {called or table.sql(dialect='duckdb')}(...); it may read only `{SOURCE}`."
+                return f"it reads {called or table.sql(dialect='duckdb')}(...); it may read only {over}."
             continue
         if table.args.get("db") or table.args.get("catalog"):
-            return f"it reads {table.sql(dialect='duckdb')}; it may read only `{SOURCE}`."
-        if inner.name.lower() == SOURCE:
-            reads_source = True
+            return f"it reads {table.sql(dialect='duckdb')}; it may read only {over}."
+        if inner.name.lower() in allowed:
+            reads_any = True
         elif inner.name.lower() not in own:
-            return f"it reads {inner.name!r}; it may read only `{SOURCE}`.{did_you_mean(inner.name, {SOURCE, *own})}"
-    return None if reads_source else f"it does not read `{SOURCE}`."
+            return f"it reads {inner.name!r}; it may read only {over}.{did_you_mean(inner.name, {*tables, *own})}"
+    return None if reads_any else f"it does not read {over}."
 
 
-def _check_functions(tree: exp.Expr) -> str | None:
+def _check_functions(tree: exp.Expr, over: str) -> str | None:
     for node in tree.find_all(exp.Func):
         called = _function_name(node)
         if called in _CLOCKS:
             return f"{called}() asks the clock: the same rows would give another result later. Use the row's own times."
         if called in _CHANCE:
-            return f"{called}() gives another result each time; the result must follow from `{SOURCE}` alone."
+            return f"{called}() gives another result each time; the result must follow from {over} alone."
         if called in _OUTSIDE or called.startswith(("pg_", "duckdb_", "pragma_", "http_", "system.")):
-            return f"{called}() looks outside of `{SOURCE}`."
+            return f"{called}() looks outside of {over}."
     return None
 
 
@@ -194,7 +195,8 @@ def _plain_message(error: Exception) -> str:
     return " ".join(part.strip() for part in lines[:2] if part.strip()) or type(error).__name__
 
 
-def _statement(sql: str) -> str:
+def statement(sql: str) -> str:
+    """The text without its closing semicolon."""
     return sql.strip().rstrip(";")
 
 
@@ -213,7 +215,8 @@ def _hint(error: duckdb.Error) -> str:
     return ""
 
 
-def _closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+def closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A new in-memory database with the limits of `con`; `feed` fills it and locks it."""
     room = duckdb.connect(
         ":memory:",
         config={
@@ -232,30 +235,22 @@ def _closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     return room
 
 
-def _feed(
-    con: duckdb.DuckDBPyConnection,
-    room: duckdb.DuckDBPyConnection,
-    sql: str,
-    *,
-    relation: str,
-    view: FeatureView,
-) -> None:
-    """Copy the columns that the SELECT can name into the room, then lock it."""
-    every = con.sql(f"SELECT * FROM {quote(relation)}").columns
-    chosen = columns_read(_statement(sql), list(every))
+def feed(con: duckdb.DuckDBPyConnection, room: duckdb.DuckDBPyConnection, sql: str, tables: Mapping[str, str]) -> None:
+    """Copy into the room what the SELECT can name, then lock it. `tables`: name in the room -> relation in `con`.
+
+    Raises duckdb.Error when a relation cannot be read.
+    """
+    room.execute("SET enable_external_access = false")
     before = _lossless(con, "true")
     try:
-        reader = con.sql(f"SELECT {quote_all(chosen)} FROM {quote(relation)}").to_arrow_reader(_BATCH_ROWS)
-        room.register("__feed", reader)
-        room.execute("SET enable_external_access = false")
-        room.execute(f"CREATE TABLE {SOURCE} AS SELECT * FROM __feed")
-        room.unregister("__feed")
-    except duckdb.OutOfMemoryException as error:
-        raise StorageError(
-            f"Memory ran out while the rows of view {view.name!r} were read ({first_line(error)}). Raise offline.memory_limit."
-        ) from error
-    except duckdb.Error as error:
-        raise _blame(view, f"its source could not be read: {first_line(error)}") from error
+        for table, relation in tables.items():
+            every = con.sql(f"SELECT * FROM {quote(relation)}").columns
+            chosen = quote_all(columns_read(statement(sql), list(every)))
+            reader = con.sql(f"SELECT {chosen} FROM {quote(relation)}").to_arrow_reader(_BATCH_ROWS)
+            room.register("__feed", reader)
+            # A copy, since a reader gives its rows once and a SELECT may read a table twice.
+            room.execute(f"CREATE TABLE {quote(table)} AS SELECT * FROM __feed")
+            room.unregister("__feed")
     finally:
         _lossless(con, before)
     room.execute("SET lock_configuration = true")

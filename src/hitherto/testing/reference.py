@@ -94,15 +94,26 @@ def read_row(view: FeatureView, columns: Mapping[str, Any]) -> Row | None:
 def read_times(view: FeatureView, columns: Mapping[str, Any]) -> tuple[int | None, int | None, int | None]:
     """Event, created and available time of a source row; arguments as in `read_row`."""
     source = view.source
-    event = _micros(columns[source.timestamp_field])
+    event, known = _event_and_known(view, columns)
     created = _micros(columns[source.created_timestamp_field]) if source.created_timestamp_field else None
-    if source.known_timestamp_field:
-        known = _micros(columns[source.known_timestamp_field])
-    else:
-        known = None if event is None else event + micros(source.delay)
     # 1: available time is the later of event time and known time.
     available = None if event is None or known is None else max(event, known)
     return event, created, available
+
+
+def read_place(view: FeatureView, columns: Mapping[str, Any]) -> int | None:
+    """The time that says which run takes a source row: its available time, or the one it has if event or known time is null."""
+    event, known = _event_and_known(view, columns)
+    times = [time for time in (event, known) if time is not None]
+    return max(times) if times else None
+
+
+def _event_and_known(view: FeatureView, columns: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    source = view.source
+    event = _micros(columns[source.timestamp_field])
+    if source.known_timestamp_field:
+        return event, _micros(columns[source.known_timestamp_field])
+    return event, None if event is None else event + micros(source.delay)
 
 
 def _micros(value: datetime | int | None) -> int | None:
@@ -167,9 +178,9 @@ class ReferenceStore:
         rows_read = rows_quarantined = 0
         kept: dict[tuple[Any, ...], Row] = {}
         for columns in source_rows:
-            available = read_times(self.view, columns)[2]
-            # A row without an available time lies in no interval: every run that reads it sets it aside.
-            if available is not None and not _within(interval, available):
+            placed = read_place(self.view, columns)
+            # A row without any time lies in no interval: every run that reads it sets it aside.
+            if placed is not None and not _within(interval, placed):
                 continue
             rows_read += 1
             row = read_row(self.view, columns)

@@ -55,39 +55,61 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
     time = rows.column("__time")
     null_times = np.asarray(time.is_null())
     micros = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
-    gaps = {name: _missing_rows(reads, micros, null_times, missing) for name, reads in plan.views.items()}
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     winners: dict[str, Winners] = {}
+    coverage: dict[str, ViewCoverage] = {}
+    # What is refused for one view is refused before the others are read.
+    asking = {name: _Asking(reads[-1], rows, micros, null_times) for name, reads in plan.views.items()}
+    gaps = {name: one.missing(missing) for name, one in asking.items()}
     with connect(limits) as con:
         point_in_time.register(con, rows)
         for name, reads in plan.views.items():
-            found = _merged([point_in_time.retrieve(con, read, rows.num_rows) for read in reads], reads)
+            found = _merged([point_in_time.retrieve(con, read, rows.num_rows) for read in reads])
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
             columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
-    coverage = {
-        name: _coverage(name, reads, rows, winners[name], gaps[name], micros, null_times)
-        for name, reads in plan.views.items()
-    }
+            coverage[name] = asking[name].coverage(name, winners[name], gaps[name])
     return Answer(columns, winners, micros, null_times, Coverage(coverage))
 
 
-def _missing_rows(
-    reads: Sequence[ViewRead], micros: np.ndarray, null_times: np.ndarray, missing: Missing
-) -> np.ndarray:
-    """Which rows need what was never published; refused here unless nulls are asked for."""
-    read = reads[-1]
-    if read.as_served:
-        return np.zeros(len(micros), dtype=bool)
-    never = read.watermark is None
-    ttl = read.ttl[0].micros if read.ttl else None
-    needs = np.ones(len(micros), dtype=bool) if never else needs_missing(micros, read.missing, ttl)
-    needs &= ~null_times
-    if missing == "error" and (needs.any() or never):
-        refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never)
-    return needs
+class _Asking:
+    """The entity rows as one view sees them: which of them ask for anything, and whether it was ever published."""
+
+    def __init__(self, read: ViewRead, rows: pa.Table, micros: np.ndarray, null_times: np.ndarray) -> None:
+        self.read, self.micros = read, micros
+        self.null_keys = np.zeros(len(micros), dtype=bool)
+        for column in read.key_columns.values():
+            self.null_keys |= np.asarray(rows.column(column).is_null())
+        self.null_times = null_times & ~self.null_keys
+        self.asks = ~(null_times | self.null_keys)
+
+    def missing(self, missing: Missing) -> np.ndarray:
+        """Which rows need what was never published; refused here unless nulls are asked for."""
+        read = self.read
+        if read.as_served:
+            return np.zeros(len(self.micros), dtype=bool)
+        never = read.watermark is None
+        ttl = read.ttl[0].micros if read.ttl else None
+        needs = self.asks & (True if never else needs_missing(self.micros, read.missing, ttl))
+        if missing == "error" and (needs.any() or never):
+            refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never)
+        return needs
+
+    def coverage(self, name: str, found: Winners, gaps: np.ndarray) -> ViewCoverage:
+        """Every row counts once: found, expired, without a key, without a time, missing, or simply not there."""
+        watermark = self.read.watermark
+        return ViewCoverage(
+            view=name,
+            rows=len(self.micros),
+            found=int((found.state == FOUND).sum()),
+            expired=int((found.state == EXPIRED).sum()),
+            null_keys=int(self.null_keys.sum()),
+            null_times=int(self.null_times.sum()),
+            after_watermark=0 if watermark is None else int((self.asks & (self.micros >= watermark)).sum()),
+            missing=int(gaps.sum()),
+        )
 
 
-def _merged(parts: Sequence[Winners], reads: Sequence[ViewRead]) -> Winners:
+def _merged(parts: Sequence[Winners]) -> Winners:
     """One answer from the versions that served one after the other: each row is answered by the one that served it."""
     merged = parts[-1]
     outputs = {
@@ -122,30 +144,4 @@ def _hidden(found: Winners, rows: np.ndarray) -> Winners:
     state = np.where(rows, np.int8(0), found.state)
     return Winners(
         values, state, cleared(found.event), cleared(found.created), cleared(found.available), cleared(found.run_ids)
-    )
-
-
-def _coverage(
-    name: str,
-    reads: Sequence[ViewRead],
-    rows: pa.Table,
-    found: Winners,
-    gaps: np.ndarray,
-    micros: np.ndarray,
-    null_times: np.ndarray,
-) -> ViewCoverage:
-    read = reads[-1]
-    null_keys = np.zeros(rows.num_rows, dtype=bool)
-    for column in read.key_columns.values():
-        null_keys |= np.asarray(rows.column(column).is_null())
-    late = np.zeros(rows.num_rows, dtype=bool) if read.watermark is None else (micros >= read.watermark) & ~null_times
-    return ViewCoverage(
-        view=name,
-        rows=rows.num_rows,
-        found=int((found.state == FOUND).sum()),
-        expired=int((found.state == EXPIRED).sum()),
-        null_keys=int(null_keys.sum()),
-        null_times=int(null_times.sum()),
-        after_watermark=int(late.sum()),
-        missing=int(gaps.sum()),
     )

@@ -42,8 +42,9 @@ class Staged:
 def stage(con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, interval: Interval | None) -> Staged:
     """Cast, nullify and check the rows of `relation` in one statement (semantics 8 and 9).
 
-    It takes the rows whose available time lies in the interval (all, if it is None), and those that have none because
-    their event or known time is null or impossible: they belong to every run that reads them, and are set aside.
+    It takes the rows whose available time lies in the interval (all, if it is None). A row that has none, because its
+    event or known time is null or impossible, is set aside by the run that its other time falls in, so that it is counted
+    once; one without any time by every run that reads it.
 
     Leaves in `con` the TEMP TABLE `staged_all`, the TEMP VIEW `staged` (rows that go on: join keys, `__event`, `__created`,
     `__available`, features) and the TEMP TABLE `quarantined` (the same keys and times where they can be read, `reasons`,
@@ -81,8 +82,9 @@ def staging_sql(view: FeatureView, *, relation: str, interval: Interval | None, 
     typed = ", ".join(f"{one.typed('r.' + quote(column))} AS {quote(name)}" for name, column, one in plan.columns)
     where = ""
     if interval is not None:
-        inside = f"__available >= {timestamp(interval.start)} AND __available < {timestamp(interval.end)}"
-        where = f" WHERE ({inside}) OR __available IS NULL"
+        placed = "coalesce(__available, __event, __known)"
+        inside = f"{placed} >= {timestamp(interval.start)} AND {placed} < {timestamp(interval.end)}"
+        where = f" WHERE ({inside}) OR {placed} IS NULL"
     nullified = ", ".join(plan.nullified)
     masks = ", ".join(f"{mask} AS __mask{number}" for number, mask in enumerate(plan.masks))
     return (

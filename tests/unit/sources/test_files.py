@@ -79,7 +79,8 @@ def test_identity_changes_with_content_and_time_only(write: Write, tmp_path: Pat
     assert list_files(source("a.parquet"), root=tmp_path) == (first,)
     os.utime(file, ns=(1, 1))
     (touched,) = list_files(source("a.parquet"), root=tmp_path)
-    assert touched.footer == first.footer and touched.identity != first.identity
+    assert touched.footer == first.footer
+    assert touched.identity != first.identity
     write("a.parquet", {"k": [2], "ts": ROW["ts"]})
     (other,) = list_files(source("a.parquet"), root=tmp_path)
     assert other.footer != first.footer
@@ -89,13 +90,15 @@ def refusal(path: str, root: Path) -> str:
     with pytest.raises(SourceError) as raised:
         list_files(source(path), root=root)
     message = str(raised.value)
-    assert "'taxis'" in message and "test_files.py:" in message
+    assert "'taxis'" in message
+    assert "test_files.py:" in message
     return message
 
 
 def test_a_missing_source_says_where_it_was_looked_for(tmp_path: Path) -> None:
     message = refusal("none.parquet", tmp_path)
-    assert "there is nothing at 'none.parquet'" in message and str(tmp_path) in message
+    assert "there is nothing at 'none.parquet'" in message
+    assert str(tmp_path) in message
 
 
 def test_a_folder_or_pattern_without_files_says_so(tmp_path: Path) -> None:
@@ -130,7 +133,8 @@ def test_a_damaged_file_is_named_with_its_damage(
     file = write("d/bad.parquet", ROW)
     file.write_bytes(damage(file.read_bytes()))
     message = refusal("d", tmp_path)
-    assert "'d/bad.parquet'" in message and said in message
+    assert "'d/bad.parquet'" in message
+    assert said in message
 
 
 def test_a_long_footer_is_read_whole(write: Write, tmp_path: Path) -> None:
@@ -235,7 +239,8 @@ def test_nested_types_are_widened_inside() -> None:
         assert widen(one, other) == expected
     assert plain(pa.list_(pa.large_string(), 3)) == pa.list_(pa.string())
     assert plain(pa.struct([("a", pa.timestamp("s"))])) == pa.struct([("a", pa.timestamp("us", "UTC"))])
-    assert plain(pa.float16()) == pa.float32() and plain(pa.binary(4)) == pa.binary()
+    assert plain(pa.float16()) == pa.float32()
+    assert plain(pa.binary(4)) == pa.binary()
 
 
 def test_pandas_index_columns_are_columns_like_others(tmp_path: Path) -> None:

@@ -58,16 +58,16 @@ def test_all_problems_come_at_once_each_with_what_it_concerns() -> None:
 def test_a_check_that_its_type_cannot_have_is_a_problem(kind: DataType, check: Expectation, said: str) -> None:
     columns = {**GOOD, "temp": "BIGINT[]" if kind.is_nested else '"NULL"'}
     (problem,) = check_columns(view(check, kind=kind), columns)
-    assert problem.startswith("feature 'temperature': ") and said in problem and "test_columns.py" in problem
+    assert problem.startswith("feature 'temperature': ")
+    assert said in problem
+    assert "test_columns.py" in problem
 
 
 def test_a_predicate_on_the_view_is_checked_too() -> None:
     (problem,) = check_columns(view(on_view=(expect.sql("now() > event_time"),)), GOOD)
     assert (
-        problem.startswith("view 'rides': sql(")
-        and "now() gives another result" in problem
-        or "current_timestamp" in problem
-    )
+        problem.startswith("view 'rides': sql(") and "now() gives another result" in problem
+    ) or "current_timestamp" in problem
 
 
 def test_good_checks_of_every_kind_are_no_problem() -> None:

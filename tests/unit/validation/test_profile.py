@@ -41,10 +41,12 @@ def computed(rows: int, **options: Any) -> dict[str, Any]:
 def test_counts_bounds_and_moments_are_of_the_finite_values() -> None:
     found = computed(1000)
     f, i = found["features"]["f"], found["features"]["i"]
-    assert found["rows"] == 1000 and found["sampled"] is None
+    assert found["rows"] == 1000
+    assert found["sampled"] is None
     assert (f["count"], f["nulls"], f["null_share"], f["not_finite"]) == (900, 100, 0.1, 200)
     assert (f["min"], f["max"]) == (3.0, 99.0)
-    assert (i["min"], i["max"], i["mean"]) == (0, 999, 499.5) and abs(i["stddev"] - 288.8194) < 0.001
+    assert (i["min"], i["max"], i["mean"]) == (0, 999, 499.5)
+    assert abs(i["stddev"] - 288.8194) < 0.001
     assert abs(i["distinct"] - 1000) < 150
     assert i["quantiles"]["0.5"] == 499.5
 
@@ -53,15 +55,19 @@ def test_each_type_has_what_makes_sense_for_it() -> None:
     features = computed(100)["features"]
     assert (features["d"]["min"], features["d"]["max"]) == ("0.00", "24.75")
     assert (features["s"]["min"], features["s"]["max"], features["s"]["top"][0]) == ("v0", "v2", ["v0", 0.34])
-    assert features["b"]["mean"] == 0.25 and features["b"]["top"] == [[False, 0.75], [True, 0.25]]
-    assert features["day"]["top"] == [["2020-01-01", 1.0]] and features["at"]["max"] == "1970-01-01T00:00:00.000099Z"
+    assert features["b"]["mean"] == 0.25
+    assert features["b"]["top"] == [[False, 0.75], [True, 0.25]]
+    assert features["day"]["top"] == [["2020-01-01", 1.0]]
+    assert features["at"]["max"] == "1970-01-01T00:00:00.000099Z"
     assert features["l"]["length"] == {"min": 0, "max": 2, "mean": 0.99}
-    assert set(features["st"]) == {"count", "nulls", "null_share"} and "min" not in features["raw"]
+    assert set(features["st"]) == {"count", "nulls", "null_share"}
+    assert "min" not in features["raw"]
 
 
 def test_a_histogram_counts_every_finite_value_once() -> None:
     histogram = computed(1000)["features"]["i"]["histogram"]
-    assert len(histogram["counts"]) == len(histogram["edges"]) + 1 and sum(histogram["counts"]) == 1000
+    assert len(histogram["counts"]) == len(histogram["edges"]) + 1
+    assert sum(histogram["counts"]) == 1000
     assert sum(computed(1000)["features"]["f"]["histogram"]["counts"]) == 700
 
 
@@ -75,15 +81,19 @@ def test_edges_of_an_earlier_profile_are_kept() -> None:
 
 def test_above_100_000_rows_quantiles_come_from_the_same_sample_each_time() -> None:
     first, again = computed(300_000), computed(300_000)
-    assert 90_000 < first["sampled"] < 110_000 and first["sampled"] == again["sampled"]
+    assert 90_000 < first["sampled"] < 110_000
+    assert first["sampled"] == again["sampled"]
     assert first["features"]["i"]["quantiles"] == again["features"]["i"]["quantiles"]
     assert abs(first["features"]["i"]["quantiles"]["0.5"] - 150_000) < 3_000
 
 
 def test_no_rows_have_a_profile_too() -> None:
     found = computed(0)
-    assert found["rows"] == 0 and found["features"]["f"]["mean"] is None and found["features"]["f"]["null_share"] == 0.0
-    assert "histogram" not in found["features"]["f"] and found["features"]["s"]["top"] == []
+    assert found["rows"] == 0
+    assert found["features"]["f"]["mean"] is None
+    assert found["features"]["f"]["null_share"] == 0.0
+    assert "histogram" not in found["features"]["f"]
+    assert found["features"]["s"]["top"] == []
 
 
 @pytest.mark.parametrize(
@@ -91,5 +101,7 @@ def test_no_rows_have_a_profile_too() -> None:
 )
 def test_edges_rise_and_span_the_range(low: float, high: float) -> None:
     edges = profile.round_edges(low, high)
-    assert edges == sorted(set(edges)) and edges[0] <= low and 1 <= len(edges) <= 24
+    assert edges == sorted(set(edges))
+    assert edges[0] <= low
+    assert 1 <= len(edges) <= 24
     assert len(edges) == 1 or edges[-1] >= high

@@ -14,7 +14,9 @@ def test_a_result_comes_back_from_json() -> None:
 def test_only_a_broken_check_of_severity_fail_rejects() -> None:
     warning = CheckResult("not_null()", "v", "warn", False, 10, 2)
     passed = CheckResult("not_null()", "v", "fail", True, 10, 0)
-    assert rejects([passed, BROKEN]) and not rejects([passed, warning]) and not rejects([])
+    assert rejects([passed, BROKEN])
+    assert not rejects([passed, warning])
+    assert not rejects([])
 
 
 def test_a_result_reads_as_a_line() -> None:

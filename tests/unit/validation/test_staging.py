@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001  (DuckDB gives its TIMESTAMP, which is UTC here, as naive datetimes)
 from __future__ import annotations
 
 import json
@@ -59,9 +60,8 @@ def test_a_row_goes_on_typed_with_its_times(con: duckdb.DuckDBPyConnection) -> N
     one = view(Field("v", Float64, source_column="raw_v"), known_after="1h", created_timestamp_field="made")
     found = staged(con, one, "k, ts, made, raw_v, other", f"(1::TINYINT, {NOON}, DATE '2020-01-01', 2::INTEGER, 'x')")
     assert (found.rows_read, found.rows_quarantined, found.rows_staged, found.checks) == (1, 0, 1, ())
-    assert con.execute("DESCRIBE staged").fetchall() and go_on(con) == [
-        (1, datetime(2020, 1, 1, 12), datetime(2020, 1, 1), datetime(2020, 1, 1, 13), 2.0)
-    ]
+    assert con.execute("DESCRIBE staged").fetchall()
+    assert go_on(con) == [(1, datetime(2020, 1, 1, 12), datetime(2020, 1, 1), datetime(2020, 1, 1, 13), 2.0)]
     names = [row[0] for row in con.execute("DESCRIBE staged").fetchall()]
     assert names == ["k", "__event", "__created", "__available", "v"]
 
@@ -70,7 +70,8 @@ def test_the_interval_is_half_open_in_available_time(con: duckdb.DuckDBPyConnect
     times = ["2019-12-31 22:59:59.999999", "2019-12-31 23:00:00", "2020-01-01 22:59:59.999999", "2020-01-01 23:00:00"]
     rows = [f"({n}, TIMESTAMP '{when}', 0.0)" for n, when in enumerate(times)]
     found = staged(con, view(known_after="1h"), "k, ts, v", *rows)
-    assert found.rows_read == 2 and go_on(con, "k") == [(1,), (2,)]
+    assert found.rows_read == 2
+    assert go_on(con, "k") == [(1,), (2,)]
     assert staged(con, view(known_after="1h"), "k, ts, v", *rows, interval=None).rows_read == 4
 
 
@@ -92,14 +93,16 @@ def test_null_keys_and_null_or_impossible_times_are_always_set_aside(con: duckdb
         f"(6, {good}, {good}, TIMESTAMP '-infinity', 1.0)",
         f"(7, {good}, {good}, NULL, 1.0)",
     )  # fmt: skip
-    assert (found.rows_read, found.rows_quarantined) == (7, 6) and go_on(con, "k") == [(7,)]
+    assert (found.rows_read, found.rows_quarantined) == (7, 6)
+    assert go_on(con, "k") == [(7,)]
     outside = "is outside the years 1 to 9999"
     assert aside(con) == {
         None: ["join key 'k' is null"], 2: ["event time 'ts' is null"], 3: ["known time 'known' is null"],
         4: [f"event time 'ts' {outside}"], 5: [f"known time 'known' {outside}"], 6: [f"created time 'made' {outside}"],
     }  # fmt: skip
     assert not rejects(found.checks)
-    assert results(found)["key is not null"].broken == 1 and results(found)["key is not null"].severity == "quarantine"
+    assert results(found)["key is not null"].broken == 1
+    assert results(found)["key is not null"].severity == "quarantine"
 
 
 def test_a_row_without_a_time_belongs_to_every_run_but_one_outside_the_interval_does_not(
@@ -221,7 +224,8 @@ def test_nullify_makes_the_one_value_null_and_counts_it(con: duckdb.DuckDBPyConn
     )
     assert go_on(con, "k, v, w") == [(1, 1.0, 5.0), (2, None, 5.0), (3, None, 5.0)]
     assert [(check.broken, check.rows, check.passed) for check in found.checks] == [(1, 3, False), (1, 3, False)]
-    assert found.rows_quarantined == 0 and not rejects(found.checks)
+    assert found.rows_quarantined == 0
+    assert not rejects(found.checks)
 
 
 def test_other_checks_see_what_nullify_left(con: duckdb.DuckDBPyConnection) -> None:
@@ -244,9 +248,10 @@ def test_other_checks_see_what_nullify_left(con: duckdb.DuckDBPyConnection) -> N
 
 def test_fail_rejects_and_warn_does_not(con: duckdb.DuckDBPyConnection) -> None:
     for severity, rejected in (("fail", True), ("warn", False)):
-        check = Expectation("between", (("low", 0), ("high", 1)), severity)  # type: ignore[arg-type]
+        check = Expectation("between", (("low", 0), ("high", 1)), severity)  # type: ignore[arg-type]  # a plain str here
         found = staged(con, view(Field("v", Float64, expect=[check])), "k, ts, v", f"(1, {NOON}, 5.0)")
-        assert rejects(found.checks) is rejected and found.rows_quarantined == 0
+        assert rejects(found.checks) is rejected
+        assert found.rows_quarantined == 0
         assert (found.checks[0].broken, found.checks[0].detail) == (1, "1 of 1 rows break it")
 
 
@@ -254,7 +259,8 @@ def test_a_share_is_held_at_its_bound(con: duckdb.DuckDBPyConnection) -> None:
     rows = [f"({n}, {NOON}, {'NULL' if n == 0 else '1.0'})" for n in range(20)]
     for share, passed in ((0.95, True), (0.96, False)):
         found = staged(con, view(Field("v", Float64, expect=[expect.not_null(at_least=share)])), "k, ts, v", *rows)
-        assert found.checks[0].passed is passed and found.checks[0].at_least == share
+        assert found.checks[0].passed is passed
+        assert found.checks[0].at_least == share
         assert "95.00 % hold" in found.checks[0].detail
 
 
@@ -285,14 +291,16 @@ def test_rows_read_are_the_rows_that_go_on_and_those_set_aside(con: duckdb.DuckD
     ((on, off, all_rows),) = con.execute(
         "SELECT (SELECT count(*) FROM staged), (SELECT count(*) FROM quarantined), (SELECT count(*) FROM staged_all)"
     ).fetchall()
-    assert found.rows_read == all_rows == 10000 == on + off and found.rows_quarantined == off > 0
+    assert found.rows_read == all_rows == 10000 == on + off
+    assert found.rows_quarantined == off > 0
 
 
 def test_an_interval_without_rows_gives_empty_relations(con: duckdb.DuckDBPyConnection) -> None:
     found = staged(
         con, view(Field("v", Float64, expect=[expect.not_null()])), "k, ts, v", "(1, TIMESTAMP '2021-01-01', 1.0)"
     )
-    assert (found.rows_read, found.rows_quarantined, found.checks[0].passed) == (0, 0, True) and go_on(con) == []
+    assert (found.rows_read, found.rows_quarantined, found.checks[0].passed) == (0, 0, True)
+    assert go_on(con) == []
 
 
 def test_staging_again_replaces_what_was_there(con: duckdb.DuckDBPyConnection) -> None:

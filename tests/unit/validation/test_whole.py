@@ -27,7 +27,9 @@ def passes(check: Expectation, facts: WholeFacts = FACTS) -> bool:
         "v", source=ParquetSource("a.parquet", timestamp_field="t"), schema=[Field("v", Float64)], expect=[check]
     )
     (result,) = evaluate(view, facts)
-    assert result.detail and result.broken == (not result.passed) and result.rows == facts.rows
+    assert result.detail
+    assert result.broken == (not result.passed)
+    assert result.rows == facts.rows
     return result.passed
 
 

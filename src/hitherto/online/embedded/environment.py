@@ -153,17 +153,21 @@ def store_errors(path: Path) -> Iterator[None]:
     """LMDB's and the file system's exceptions as ours."""
     try:
         yield
-    except lmdb.DiskError as error:
-        raise StorageError(
-            f"The online store at {path} cannot be written: {error}. Free some space and run again."
-        ) from error
-    except lmdb.Error as error:
-        raise OnlineStoreError(f"The online store at {path} failed: {error}.") from error
-    except OSError as error:
-        reason = error.strerror or error
-        raise StorageError(
-            f"The online store's folder {path} cannot be used: {reason}. It must be writable, also for readers."
-        ) from error
+    except ERRORS as error:
+        raise explain(error, path) from error
 
 
+def explain(error: Exception, path: Path) -> StorageError | OnlineStoreError:
+    """What an exception of LMDB or the file system means."""
+    if isinstance(error, lmdb.DiskError):
+        return StorageError(f"The online store at {path} cannot be written: {error}. Free some space and run again.")
+    if isinstance(error, lmdb.Error):
+        return OnlineStoreError(f"The online store at {path} failed: {error}.")
+    reason = getattr(error, "strerror", None) or error
+    return StorageError(
+        f"The online store's folder {path} cannot be used: {reason}. It must be writable, also for readers."
+    )
+
+
+ERRORS = (lmdb.Error, OSError)
 OPEN = Environments()

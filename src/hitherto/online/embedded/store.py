@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hitherto.errors import FencedError, OnlineStoreError
 from hitherto.online.batches import keys_of, pieces, require_values, values_of
-from hitherto.online.embedded.environment import OPEN, Environment, store_errors
+from hitherto.online.embedded.environment import ERRORS, OPEN, Environment, explain, store_errors
 from hitherto.online.store import Place, Read, decide
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class LmdbOnlineStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._folders: dict[Place, Path] = {}
 
     def __repr__(self) -> str:
         return f"LmdbOnlineStore({str(self._root)!r})"
@@ -45,7 +46,7 @@ class LmdbOnlineStore:
     def read(self, place: Place, keys: Sequence[bytes]) -> list[bytes | None]:
         """See OnlineStore.read."""
         folder = self._folder(place)
-        with store_errors(folder):
+        try:
             environment = OPEN.find(folder)
             if environment is None:
                 return [None] * len(keys)
@@ -53,6 +54,8 @@ class LmdbOnlineStore:
                 return environment.get_many(keys)
             found = environment.get_many([_stored_key(key) for key in keys])
             return [_stored_value(key, value) for key, value in zip(keys, found, strict=True)]
+        except ERRORS as error:
+            raise explain(error, folder) from error
 
     def read_many(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
         """See OnlineStore.read_many."""
@@ -146,7 +149,11 @@ class LmdbOnlineStore:
         return self._root / place.project / place.view
 
     def _folder(self, place: Place) -> Path:
-        return self._root / place.project / place.view / f"{place.version}.{place.generation}"
+        folder = self._folders.get(place)
+        if folder is None:
+            folder = self._view_folder(place) / f"{place.version}.{place.generation}"
+            self._folders[place] = folder
+        return folder
 
     def _state(self, place: Place) -> Environment:
         return OPEN.open(self._view_folder(place) / _STATE)

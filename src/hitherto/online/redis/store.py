@@ -124,7 +124,7 @@ class RedisOnlineStore:
         found: list[Any] = []
         with self._connections.errors("a lookup"):
             for start in range(0, len(keys), _READ_KEYS):
-                found += self._connections.client.mget(keys[start : start + _READ_KEYS])
+                found += self._connections.ask(b"MGET", *keys[start : start + _READ_KEYS])
         return found
 
     async def _get_async(self, keys: list[bytes]) -> list[bytes | None]:
