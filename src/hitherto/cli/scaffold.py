@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -162,7 +163,7 @@ def _time(schema: pa.Schema, time: str | None) -> str:
     if time not in fitting:
         raise UsageError(
             f"The column {time!r} has type {kind}, not timestamps or dates. Convert it first, for example in DuckDB: "
-            f"copy (select * replace (cast({time} as timestamp) as {time}) from 'old.parquet') to 'new.parquet'."
+            f"copy (select * replace (cast({_quoted(time)} as timestamp) as {_quoted(time)}) from 'old.parquet') to 'new.parquet'."
         )
     return time
 
@@ -175,19 +176,21 @@ def _column(schema: pa.Schema, name: str) -> pa.DataType:
 
 def _features(schema: pa.Schema, keys: Sequence[Column], time: str) -> tuple[list[Column], list[str]]:
     """All other columns, and a note for each that has no type here."""
-    used = [column.name for column in keys]
     taken = {time, *(column.source for column in keys)}
+    kept = [field for field in schema if field.name not in taken]
+    used = {column.name for column in keys}
+    # A column that has a valid name keeps it, whatever the names of others become.
+    own = {field.name for field in kept if is_name(field.name)} - used
+    used |= own
     found: list[Column] = []
     notes: list[str] = []
-    for field in schema:
-        if field.name in taken:
-            continue
+    for field in kept:
         dtype = from_arrow(field.type)
         if dtype is None:
             notes.append(f"Left out: column {field.name!r}, because features have no type for {field.type}.")
             continue
-        found.append(Column(field.name, _unused(field.name, used), dtype))
-        used.append(found[-1].name)
+        found.append(Column(field.name, field.name if field.name in own else _unused(field.name, used), dtype))
+        used.add(found[-1].name)
     if not found:
         raise UsageError(f"The file has no column that could be a feature beside {_listed(sorted(taken))}.")
     return found, notes
@@ -209,11 +212,13 @@ def _strangers(repo: Path) -> list[str]:
 def _unused(text: str, used: Iterable[str]) -> str:
     """A valid name from any text (semantics 7) that is not used yet.
 
-    >>> _unused("Fare Amount", ()), _unused("fare__amount", ["fare_amount"]), _unused("2nd", ())
-    ('fare_amount', 'fare_amount_2', 'column_2nd')
+    >>> _unused("FareAmount", ()), _unused("fare__amount", ["fare_amount"]), _unused("2nd", ()), _unused("Größe", ())
+    ('fare_amount', 'fare_amount_2', 'column_2nd', 'grosse')
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text)
-    name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    # Letters without their accents, so that they stay readable.
+    letters = "".join(one for one in unicodedata.normalize("NFKD", words.casefold()) if not unicodedata.combining(one))
+    name = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")
     if not name[:1].isalpha():
         name = f"column_{name}".strip("_")
     name = name[:LONGEST_NAME].strip("_")
@@ -318,10 +323,10 @@ def _types(columns: Iterable[Column]) -> list[str]:
 
 
 def _text(value: str) -> str:
-    """A Python string in double quotes."""
+    """A Python string, in double quotes unless it holds some."""
     import json
 
-    return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
+    return json.dumps(value, ensure_ascii=False) if value.isprintable() and '"' not in value else repr(value)
 
 
 def _quoted(name: str) -> str:

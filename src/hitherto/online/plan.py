@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from hitherto.definitions.feature_service import FeatureService
-from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import column_encoder
 from hitherto.encoding.row_codec import NULL, SEPARATOR, column_decoder
-from hitherto.errors import JoinKeyError, NameCollisionError, UnknownNameError, UsageError
+from hitherto.errors import JoinKeyError, NameCollisionError, UsageError
 from hitherto.online.store import Place
-from hitherto.registry.snapshot import ServedView, Snapshot
-from hitherto.timeline import micros
+from hitherto.registry.references import RequestedView, resolve
+from hitherto.registry.snapshot import Snapshot
 from hitherto.types import DataType
 
 ColumnEncoder = Callable[[Sequence[Any]], list[bytes | None]]
@@ -131,41 +129,9 @@ def plan_lookup(
         UnknownNameError: A view, version or feature is not there; the message has the nearest name.
         NameCollisionError: Two output columns would have one name.
     """
-    if isinstance(features, FeatureService):
-        projections = [
-            _project(
-                snapshot.view(one.view.name),
-                snapshot.project,
-                name=one.name,
-                features=one.features,
-                key_columns=one.join_key_map,
-            )
-            for one in features.projections
-        ]
-        return build_plan(projections, full_feature_names=full_feature_names)
-    references = [parse_reference(reference) for reference in features]
-    wanted: dict[str, list[str]] = {}
-    for view, feature in references:
-        if feature not in wanted.setdefault(view, []):
-            wanted[view].append(feature)
-    projections = [
-        _project(snapshot.view(view), snapshot.project, name=view, features=some) for view, some in wanted.items()
-    ]
-    return build_plan(projections, references, full_feature_names=full_feature_names)
-
-
-def parse_reference(reference: str) -> tuple[str, str]:
-    """View and feature of a reference. Raises UsageError.
-
-    >>> parse_reference("airport_weather:temperature")
-    ('airport_weather', 'temperature')
-    """
-    view, colon, feature = reference.partition(":") if isinstance(reference, str) else ("", "", "")
-    if not (view and colon and feature):
-        raise UsageError(
-            f"{reference!r} is not a feature reference: write view:feature, or view@2:feature for a version."
-        )
-    return view, feature
+    requested = resolve(snapshot, features, full_feature_names=full_feature_names)
+    projections = [_project(snapshot.project, view) for view in requested.views]
+    return build_plan(projections, requested.order, full_feature_names=full_feature_names)
 
 
 class LookupPlans:
@@ -192,38 +158,21 @@ class LookupPlans:
         return plan
 
 
-def _project(
-    served: ServedView,
-    project: str,
-    *,
-    name: str,
-    features: Sequence[str] | None,
-    key_columns: Mapping[str, str] | None = None,
-) -> ServedProjection:
-    view: FeatureView = served.definition
+def _project(project: str, requested: RequestedView) -> ServedProjection:
+    served = requested.served
+    view = served.definition
     if not view.online:
         raise UsageError(f"Feature view {view.name!r} is not served online: it is defined with online=False.")
-    chosen = view.feature_names if features is None else tuple(features)
-    for feature in chosen:
-        if feature not in view.feature_names:
-            raise UnknownNameError(
-                "feature", feature, view.feature_names, where=f"feature view {view.name!r} (version {served.version})"
-            )
-    mapped = key_columns or {}
     return ServedProjection(
-        name=name,
+        name=requested.name,
         place=Place(project, view.name, served.version, served.generation),
-        keys=tuple((mapped.get(key, key), kind) for key, kind in view.join_keys.items()),
+        keys=tuple((requested.key_columns[key], kind) for key, kind in view.join_keys.items()),
         fields=tuple((one.name, one.dtype) for one in view.schema),
-        features=chosen,
-        ttl=_micros(view.ttl),
-        online_retention=_micros(view.online_retention),
+        features=requested.features,
+        ttl=view.ttl_micros,
+        online_retention=view.online_retention_micros,
         watermark=served.watermark,
     )
-
-
-def _micros(value: timedelta | str | None) -> int | None:
-    return micros(value) if isinstance(value, timedelta) else None
 
 
 def _read(one: ServedProjection) -> ViewRead:

@@ -29,6 +29,8 @@ class Requested:
 
     views: tuple[RequestedView, ...]
     outputs: tuple[str, ...]
+    order: tuple[tuple[str, str], ...]
+    """(view, feature) of each output."""
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -65,7 +67,7 @@ def resolve(
         for name, (served, columns) in chosen.views.items()
         for taken in [tuple(feature for owner, feature in chosen.order if owner == name)]
     )
-    return Requested(views, tuple(output_of[pair] for pair in chosen.order))
+    return Requested(views, tuple(output_of[pair] for pair in chosen.order), chosen.order)
 
 
 def plain_name(name: str) -> str:
@@ -108,16 +110,16 @@ def _of_references(snapshot: Snapshot, references: Sequence[str]) -> _Chosen:
         name, colon, feature = reference.partition(":") if isinstance(reference, str) else ("", "", "")
         if not name or not colon or not feature:
             raise UsageError(
-                f"{reference!r} is not a feature reference: write 'view:feature', or 'view@2:feature' for a version."
+                f"{reference!r} is not a feature reference: write view:feature, or view@2:feature for a version."
             )
         if (name, feature) in order:
-            raise NameCollisionError(f"The feature {reference!r} is asked for twice.")
+            raise NameCollisionError(f"The feature {reference!r} is asked for twice; ask for it once.")
         served = snapshot.view(name)
         _check_feature(snapshot, name, served, feature)
         views[name] = (served, {key: key for key in served.definition.join_keys})
         order.append((name, feature))
     if not order:
-        raise UsageError("No feature is asked for: give features=['view:feature', ...] or a feature service.")
+        raise UsageError('Ask for at least one feature: features=["view:feature", ...] or a feature service.')
     return _Chosen(views, tuple(order))
 
 
@@ -130,7 +132,7 @@ def _check_feature(snapshot: Snapshot, name: str, served: ServedView, feature: s
             f"Feature {feature!r} belongs to a new version of feature view {plain_name(name)!r} that has not published yet; "
             f"version {served.version} still serves. Run: hitherto materialize --view {plain_name(name)}"
         )
-    raise UnknownNameError("feature", feature, served.definition.feature_names, where=f"feature view {name!r}")
+    raise UnknownNameError("feature", feature, served.definition.feature_names, where=f"feature view {name!r} (version {served.version})")
 
 
 def _refuse_collisions(output_of: Mapping[tuple[str, str], str]) -> None:
@@ -138,8 +140,8 @@ def _refuse_collisions(output_of: Mapping[tuple[str, str], str]) -> None:
     for (view, feature), output in output_of.items():
         if output in owner:
             raise NameCollisionError(
-                f"{owner[output]} and {view}:{feature} would both be the column {output!r}. "
-                "Use full_feature_names=True, or leave one out."
+                f"Two columns of the answer would be called {output!r}: the feature {owner[output]!r} and the feature "
+                f"{f'{view}:{feature}'!r}; use full_feature_names=True, or .with_name(...) in a feature service."
             )
         owner[output] = f"{view}:{feature}"
 

@@ -9,19 +9,15 @@ from pathlib import Path
 import pytest
 
 from hitherto.feature_store import FeatureStore
-from unit.monitoring.small_store import new_project, open_project
+from unit.monitoring.small_store import materialized_project, open_project
 
 
 @pytest.fixture(scope="session")
 def materialized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the project after its first materialization, never to be changed."""
     root = tmp_path_factory.mktemp("small") / "project"
-    with new_project(root) as store:
-        assert store.materialize().ok
-        store.get_historical_features(
-            "select user_id, item, at as event_timestamp from events where user_id is not null", ["pairs:price"]
-        ).save("bought")
-    return root
+    with materialized_project(root):
+        return root
 
 
 @pytest.fixture

@@ -74,6 +74,15 @@ def new_project(root: Path) -> FeatureStore:
     return store
 
 
+def materialized_project(root: Path) -> FeatureStore:
+    """The project after its first materialization, with a saved training set."""
+    store = new_project(root)
+    assert store.materialize().ok
+    entity_rows = 'select user_id, item, "at" as event_timestamp from events where user_id is not null'
+    store.get_historical_features(entity_rows, ["pairs:price"]).save("bought")
+    return store
+
+
 def open_project(root: Path, now: str = CLOCK) -> FeatureStore:
     """The project as another process would open it."""
     return FeatureStore(root, clock=FakeClock(now))

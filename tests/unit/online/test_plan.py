@@ -13,7 +13,7 @@ from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.field import Field
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import NameCollisionError, UnknownNameError, UsageError
-from hitherto.online.plan import LookupPlans, build_plan, parse_reference, plan_lookup
+from hitherto.online.plan import LookupPlans, build_plan, plan_lookup
 from hitherto.online.store import Place
 from hitherto.registry.snapshot import ServedView, Snapshot
 from hitherto.types import Float64, Int64, String
@@ -93,7 +93,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(references: list[str], mes
 @pytest.mark.parametrize("reference", ["weather", "weather:", ":temperature", "", 7])
 def test_what_is_no_reference_is_refused(reference: str) -> None:
     with pytest.raises(UsageError, match="write view:feature"):
-        parse_reference(reference)
+        plan_lookup(SNAPSHOT, [reference])  # type: ignore[list-item]  # what a caller may get wrong
 
 
 def test_a_lookup_needs_a_feature() -> None:
