@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,11 @@ def bump(connection: sqlite3.Connection) -> None:
 def begin(connection: sqlite3.Connection, view: str, version: int, interval: Interval, *, began_at: int) -> Run:
     """A new run with the next sequence and the highest token of its view."""
     _require_version(connection, view, version)
+    # From the system's clock, never from an injected one: a registry made anew must hold higher tokens than the one that
+    # an online store still remembers, or every write would be fenced.
     token = connection.execute(
-        "INSERT INTO tokens VALUES (?, 1) ON CONFLICT (view) DO UPDATE SET token = token + 1 RETURNING token", (view,)
+        "INSERT INTO tokens VALUES (?1, ?2) ON CONFLICT (view) DO UPDATE SET token = max(token + 1, ?2) RETURNING token",
+        (view, time.time_ns() // 1_000_000),
     ).fetchone()["token"]
     # What AUTOINCREMENT keeps: a sequence is never given twice, even if runs are deleted one day.
     last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()

@@ -68,7 +68,11 @@ def test_json_has_nodes_edges_runs_and_focus():
     document = build(EDGES, Definitions()).upstream("r000001").to_json()
     assert json.loads(json.dumps(document)) == document
     assert document["focus"] == [{"kind": "segment", "name": "r000001"}]
-    assert {"from": {"kind": "source", "name": "weather"}, "to": {"kind": "view_version", "name": "airport@1"}, "runs": ["r000001"]} in document["edges"]
+    assert {
+        "from": {"kind": "source", "name": "weather"},
+        "to": {"kind": "view_version", "name": "airport@1"},
+        "runs": ["r000001"],
+    } in document["edges"]
 
 
 def test_mermaid_is_a_flowchart_of_numbered_nodes():

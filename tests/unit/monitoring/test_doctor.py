@@ -92,7 +92,12 @@ def test_the_store_itself_knows_whether_a_view_is_being_materialized(store: Feat
 
 
 @pytest.mark.parametrize(
-    "left", ["offline/users/v1/r000099.duckdb.tmp", "offline/tmp/duckdb_temp_storage-0.tmp", "online/small/users/.loading-1-x/data.mdb"]
+    "left",
+    [
+        "offline/users/v1/r000099.duckdb.tmp",
+        "offline/tmp/duckdb_temp_storage-0.tmp",
+        "online/small/users/.loading-1-x/data.mdb",
+    ],
 )
 def test_temporary_files_that_no_run_uses_are_a_warning(store: FeatureStore, root: Path, left: str):
     path = root / ".hitherto" / left
@@ -118,7 +123,9 @@ def test_an_online_store_that_may_lose_rows_is_a_warning(store: FeatureStore):
         def warnings(self) -> tuple[str, ...]:
             return ("The online store may evict rows. Set maxmemory-policy noeviction there.",)
 
-    report = diagnose(store.config, now=NOON, open_online=lambda: Evicting(store.config.repo_path / ".hitherto" / "online"))
+    report = diagnose(
+        store.config, now=NOON, open_online=lambda: Evicting(store.config.repo_path / ".hitherto" / "online")
+    )
     assert [one.state for one in report.diagnoses if one.what == "online store"] == ["ok", "warning"]
     assert report.ok
 

@@ -25,7 +25,22 @@ from hitherto.timeline import MAX_INSTANT
 
 NAN = float("nan")
 OTHER_NAN = struct.unpack("<d", b"\x01\x00\x00\x00\x00\x00\xf8\xff")[0]
-EQUAL = [None, True, 0, 2**60, -0.0, NAN, "", "é", b"\x00", Decimal("1.10"), date(2020, 1, 1), [], [None, [NAN]], {"a": NAN}]
+EQUAL = [
+    None,
+    True,
+    0,
+    2**60,
+    -0.0,
+    NAN,
+    "",
+    "é",
+    b"\x00",
+    Decimal("1.10"),
+    date(2020, 1, 1),
+    [],
+    [None, [NAN]],
+    {"a": NAN},
+]
 DIFFERENT = [
     (None, 0),
     (None, NAN),

@@ -45,7 +45,8 @@ def test_an_environments_table_is_named_and_its_password_hidden(repo: Path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("HITHERTO_ONLINE__TIMEOUT", "3"), ("hitherto_online__timeout", "3"), ("HITHERTO_ONLINE", '{"timeout": 3}')]
+    ("name", "value"),
+    [("HITHERTO_ONLINE__TIMEOUT", "3"), ("hitherto_online__timeout", "3"), ("HITHERTO_ONLINE", '{"timeout": 3}')],
 )
 def test_a_variable_is_named(repo: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(name, value)

