@@ -37,7 +37,14 @@ class Entity:
     def __post_init__(self) -> None:
         what = f"entity {self.name!r}"
         check_name(self.name, object=what, location=self.location)
-        if not self.join_keys:
+        if not isinstance(self.join_keys, Mapping):
+            report(
+                f"join_keys={self.join_keys!r} is not a mapping: give join_keys={{'column': Type}}.",
+                object=what,
+                location=self.location,
+            )
+            object.__setattr__(self, "join_keys", {})
+        elif not self.join_keys:
             report("it has no join keys: give join_keys={'column': Type}.", object=what, location=self.location)
         for key, kind in self.join_keys.items():
             check_name(key, object=what, location=self.location)

@@ -42,8 +42,8 @@ class Expectation:
 
         if self.severity not in SEVERITIES:
             complain(f"severity {self.severity!r} is not one of {', '.join(SEVERITIES)}.")
-        if self.at_least is not None and not (0 < self.at_least <= 1):
-            complain(f"at_least={self.at_least} is a share: above 0, at most 1.")
+        if self.at_least is not None and not (_is_number(self.at_least) and 0 < self.at_least <= 1):
+            complain(f"at_least={self.at_least!r} is not a share: above 0, at most 1.")
         if self.at_least is not None and self.severity in ("quarantine", "nullify"):
             complain(f"at_least= goes with fail and warn; {self.severity} acts on each row by itself.")
         if not self.is_row_check and self.severity in ("quarantine", "nullify"):
@@ -82,18 +82,22 @@ def between(low: Any, high: Any, *, severity: Severity = "fail", at_least: float
     expectation = Expectation("between", (("low", low), ("high", high)), severity, at_least)
     if low is None and high is None:
         report("it needs a low or a high bound.", object="expect.between", location=expectation.location)
-    elif low is not None and high is not None and low > high:
-        report(f"low={low!r} is above high={high!r}.", object="expect.between", location=expectation.location)
+    elif low is not None and high is not None and not _in_order(low, high):
+        report(
+            f"low={low!r} and high={high!r} are not bounds: they must be of one type, the low one first.",
+            object="expect.between",
+            location=expectation.location,
+        )
     return expectation
 
 
 def is_in(values: Iterable[Any], *, severity: Severity = "fail", at_least: float | None = None) -> Expectation:
     """The value is one of these."""
-    listed = tuple(values)
+    listed = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else ()
     expectation = Expectation("is_in", (("values", listed),), severity, at_least)
     if not listed or None in listed:
         report(
-            "it needs at least one value and no None (a null passes; forbid it with not_null).",
+            "it needs a list of at least one value and no None (a null passes; forbid it with not_null).",
             object="expect.is_in",
             location=expectation.location,
         )
@@ -110,9 +114,9 @@ def length(
 ) -> Expectation:
     """low <= length <= high: characters of a String, bytes of a Bytes, elements of a List."""
     expectation = Expectation("length", (("low", low), ("high", high)), severity, at_least)
-    if (low is None and high is None) or (low or 0) < 0 or (high is not None and high < (low or 0)):
+    if not _are_counts(low, high):
         report(
-            f"low={low}, high={high} are not bounds of a length.", object="expect.length", location=expectation.location
+            f"low={low!r}, high={high!r} are not bounds of a length.", object="expect.length", location=expectation.location
         )
     return expectation
 
@@ -130,9 +134,9 @@ def sql(predicate: str, *, severity: Severity = "fail", at_least: float | None =
 def row_count(low: int | None = None, high: int | None = None, *, severity: Severity = "fail") -> Expectation:
     """low <= rows written <= high, per run."""
     expectation = Expectation("row_count", (("low", low), ("high", high)), severity)
-    if (low is None and high is None) or (low is not None and high is not None and low > high):
+    if not _are_counts(low, high):
         report(
-            f"low={low}, high={high} are not bounds of a count.",
+            f"low={low!r}, high={high!r} are not bounds of a count.",
             object="expect.row_count",
             location=expectation.location,
         )
@@ -165,13 +169,31 @@ def null_share_change(column: str, high: float, *, severity: Severity = "fail") 
 def mean_change(column: str, high: float, *, severity: Severity = "fail") -> Expectation:
     """A feature's mean moves by at most this many standard deviations of the last published run. The first run passes."""
     expectation = Expectation("mean_change", (("column", column), ("high", high)), severity)
-    if high <= 0:
-        report(f"high={high} must be positive.", object="expect.mean_change", location=expectation.location)
+    if not _is_number(high) or high <= 0:
+        report(f"high={high!r} must be a positive number.", object="expect.mean_change", location=expectation.location)
     return expectation
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _in_order(low: Any, high: Any) -> bool:
+    try:
+        return bool(low <= high)
+    except TypeError:
+        return False
+
+
+def _are_counts(low: Any, high: Any) -> bool:
+    """Whether these bound a count: at least one of them, whole, not negative, in order."""
+    bounds = [bound for bound in (low, high) if bound is not None]
+    whole = all(isinstance(bound, int) and not isinstance(bound, bool) and bound >= 0 for bound in bounds)
+    return bool(bounds) and whole and bounds == sorted(bounds)
 
 
 def _share(kind: str, params: tuple[tuple[str, Any], ...], high: float, severity: Severity) -> Expectation:
     expectation = Expectation(kind, params, severity)
-    if not 0 <= high <= 1:
-        report(f"high={high} is a share: 0 to 1.", object=f"expect.{kind}", location=expectation.location)
+    if not _is_number(high) or not 0 <= high <= 1:
+        report(f"high={high!r} is not a share: 0 to 1.", object=f"expect.{kind}", location=expectation.location)
     return expectation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -64,9 +64,12 @@ class FeatureView:
 
     def __post_init__(self) -> None:
         check_name(self.name, object=self._what, location=self.location)
-        for attribute in ("entities", "schema", "expect"):
-            object.__setattr__(self, attribute, tuple(getattr(self, attribute)))
+        for attribute, kind in (("entities", Entity), ("schema", Field), ("expect", Expectation)):
+            self._take_list(attribute, kind)
         object.__setattr__(self, "tags", dict(self.tags))
+        if not isinstance(self.source, ParquetSource):
+            self._complain(f"its source is {self.source!r}; give source=ParquetSource(...).")
+            return
         for attribute in ("ttl", "lookback", "online_retention"):
             self._take_duration(attribute)
         self._read_transform()
@@ -79,6 +82,14 @@ class FeatureView:
 
     def _complain(self, message: str) -> None:
         report(message, object=self._what, location=self.location)
+
+    def _take_list(self, attribute: str, kind: type) -> None:
+        """Keep what is of the kind, and complain about the rest."""
+        value = getattr(self, attribute)
+        listed = list(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else [value]
+        if not isinstance(value, Iterable) or any(not isinstance(one, kind) for one in listed):
+            self._complain(f"{attribute}={value!r} is not a list of {kind.__name__}.")
+        object.__setattr__(self, attribute, tuple(one for one in listed if isinstance(one, kind)))
 
     def _take_duration(self, attribute: str) -> None:
         value = getattr(self, attribute)

@@ -44,6 +44,13 @@ class ParquetSource:
     def __post_init__(self) -> None:
         if isinstance(self.path, Path):
             object.__setattr__(self, "path", str(self.path))
+        if not isinstance(self.path, str) or not self.path.strip():
+            report(
+                f"its path {self.path!r} is not a file, a glob or a folder.",
+                object=f"source {self.name!r}",
+                location=self.location,
+            )
+            object.__setattr__(self, "path", str(self.path))
         if not self.name:
             object.__setattr__(self, "name", name_of(self.path))
         what = f"source {self.name!r}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
@@ -35,37 +37,49 @@ def find() -> Path:
     raise HithertoError("The example repo is missing from this installation. Install Hitherto again.")
 
 
-def lay_out(folder: Path, *, url: str | None = None, project: str = PROJECT) -> Config:
-    """A fresh copy of the example.
-
-    Args:
-        folder: Where; made if it is not there, and emptied if it is an earlier demo's.
-        url: The online store, without credentials; the example's LMDB folder if not given.
-        project: The project's name.
-
-    Returns:
-        Its settings as the file has them. HITHERTO_* is not asked: a demo must not write into anybody's store.
+def lay_out(folder: Path) -> None:
+    """A fresh copy of the example. The folder is made if it is not there, and emptied if it is an earlier demo's.
 
     Raises:
         UsageError: The folder holds something else.
         StorageError: It cannot be written.
     """
-    try:
+    with _writing(folder):
         _empty(folder)
-        shutil.copytree(find(), folder, ignore=_LEFT_OUT, dirs_exist_ok=True)
         (folder / MARK).write_text(_MARK_TEXT, encoding="utf-8")
-        settings = folder / "hitherto.toml"
+        shutil.copytree(find(), folder, ignore=_LEFT_OUT, dirs_exist_ok=True, copy_function=shutil.copyfile)
+
+
+def lay_out_settings(folder: Path, *, url: str | None = None, project: str = PROJECT) -> Config:
+    """Write a copy's hitherto.toml for an online store.
+
+    Args:
+        folder: The copy.
+        url: The online store, without credentials; the example's LMDB folder if not given.
+        project: The project's name.
+
+    Returns:
+        The settings as the file has them. HITHERTO_* is not asked: a demo must not write into anybody's store.
+    """
+    settings = folder / "hitherto.toml"
+    with _writing(folder):
         text = settings.read_text(encoding="utf-8").replace(f'project = "{PROJECT}"', f'project = "{project}"')
         if url is not None:
             text = text.replace(_LMDB, f"url = {json.dumps(url)}")
         settings.write_text(text, encoding="utf-8")
+    tables = tomllib.loads(text)
+    tables.pop("env", None)
+    return Config(**tables, repo_path=folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StorageError(
             f"The demo cannot write to {folder}: {error.strerror or error}. Name another folder with --keep DIR."
         ) from error
-    tables = tomllib.loads(text)
-    tables.pop("env", None)
-    return Config(**tables, repo_path=folder)
 
 
 def _empty(folder: Path) -> None:

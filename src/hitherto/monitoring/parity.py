@@ -20,6 +20,7 @@ PRESENT = "PRESENT"
 MOST_ROWS = 1_000_000
 """How many entity rows one retrieval is asked for."""
 _SHOWN = 10
+_HOUR = 3_600_000_000
 
 Columns = Mapping[str, Sequence[Any]]
 """Entity column -> its values, one per row."""
@@ -258,20 +259,20 @@ def choose_instants(marks: Iterable[ViewMarks], *, now: int, count: int) -> tupl
     (1000, 1399, 1400, 1401, 5000)
     """
     known = list(marks)
-    watermarks = [one.watermark for one in known if one.watermark is not None]
-    first = max(watermarks, default=now)
+    first = max((one.watermark for one in known if one.watermark is not None), default=now)
     edges = [
-        event + one.ttl
+        event + one.ttl + beside
         for place in range(2)
         for one in known
         if one.ttl is not None
         for event in one.events[place : place + 1]
+        for beside in (0, 1, -1)
     ]
-    wanted = [first, now, *edges, *(edge + 1 for edge in edges), *(edge - 1 for edge in edges)]
-    chosen = dict.fromkeys(one for one in wanted if first <= one <= MAX_INSTANT)
-    later = [one for one in chosen if one > first]
-    # Between the watermark and the first edge rows are still valid, so that is where the rest is well spent.
-    step = max(1, (min(later, default=first + 3_600_000_000) - first) // (count + 1))
+    reached = [one for one in dict.fromkeys(edges) if first <= one <= MAX_INSTANT]
+    # Rows are valid between the watermark and the first edge; beyond the edges most have expired, so those are not all.
+    some = reached[: max(3, count * 3 // 5)]
+    chosen = dict.fromkeys([first, *([now] if now >= first else []), *some])
+    step = max(1, (min([one for one in chosen if one > first], default=first + _HOUR) - first) // (count + 1))
     for number in range(1, count + 1):
         chosen.setdefault(min(first + number * step, MAX_INSTANT))
     return tuple(sorted(list(chosen)[: max(1, count)]))

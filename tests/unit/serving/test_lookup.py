@@ -102,7 +102,9 @@ def test_a_view_without_keys_answers_one_row(client: Client):
 def test_what_feasts_clients_send_beside_it_means_nothing(client: Client):
     asked = {"features": ["weather:dry"], "entities": {"station": ["JFK"]}}
     plain = client.post("/get-online-features", asked)
-    assert client.post("/get-online-features", {**asked, "include_feature_view_version_metadata": True}).body == plain.body
+    assert (
+        client.post("/get-online-features", {**asked, "include_feature_view_version_metadata": True}).body == plain.body
+    )
     assert client.post("/get-online-features", {**asked, "feature_service": None}).body == plain.body
 
 
@@ -110,9 +112,7 @@ def test_a_body_without_a_content_type_is_taken_as_json(client: Client):
     body = json.dumps({"features": ["weather:dry"], "entities": {"station": ["JFK"]}}).encode()
     assert client.send("POST", "/get-online-features", body).status == 200
     assert (
-        client.send(
-            "POST", "/get-online-features", body, {"content-type": "Application/JSON; charset=utf-8"}
-        ).status
+        client.send("POST", "/get-online-features", body, {"content-type": "Application/JSON; charset=utf-8"}).status
         == 200
     )
 
@@ -188,7 +188,11 @@ def test_too_many_entity_rows_or_features_are_413(narrow: Client):
     assert (rows.status, rows.json["detail"].split(".")[0]) == (413, "4 entity rows are asked for, 3 are allowed")
     features = narrow.lookup(WEATHER[:3], station=["JFK"])
     assert (features.status, features.json["detail"].split(".")[0]) == (413, "3 features are asked for, 2 are allowed")
-    service = {"feature_service": "model", "full_feature_names": True, "entities": {"station": ["JFK"], "other": ["JFK"]}}
+    service = {
+        "feature_service": "model",
+        "full_feature_names": True,
+        "entities": {"station": ["JFK"], "other": ["JFK"]},
+    }
     assert narrow.post("/get-online-features", service).status == 413
 
 
@@ -254,7 +258,10 @@ def test_a_publish_is_seen_by_the_next_poll(tmp_path: Path):
 @pytest.fixture(scope="module")
 def distant(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Client]:
     """A server whose online store is a Valkey, with little patience."""
-    with make_store(tmp_path_factory.mktemp("valkey"), url=valkey_url, request_timeout=0.2) as store, running(store) as url:
+    with (
+        make_store(tmp_path_factory.mktemp("valkey"), url=valkey_url, request_timeout=0.2) as store,
+        running(store) as url,
+    ):
         yield Client(url)
 
 
