@@ -24,7 +24,7 @@ from hitherto.materialization.context import RunContext
 from hitherto.offline.duckdb.connection import Limits
 from hitherto.registry import discovery
 from hitherto.registry.diff import Plan
-from hitherto.registry.records import Run, TrainingSetRecord
+from hitherto.registry.records import Run, RunState, TrainingSetRecord
 from hitherto.registry.snapshot import Snapshot
 from hitherto.registry.sqlite import Registry
 from hitherto.timeline import Clock, instant, system_clock
@@ -215,6 +215,7 @@ class FeatureStore:
         done = plan if plan is not None else self.plan(objects)
         wanted = self.definitions(objects)
         self.registry.apply(wanted, expected_serial=done.serial, now=self._now(), allow_remove=allow_remove)
+        self._snapshot = None
         lines = tuple(
             f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged"
         )
@@ -267,9 +268,13 @@ class FeatureStore:
             for name, value in (("start", start), ("end", end))
         }
         wanted = work.request(self.context, start=bounds["start"], end=bounds["end"], incremental=incremental)
-        return work.materialize(
-            self.context, work.newest_versions(self.context, feature_views), wanted, on_error=on_error
-        )
+        try:
+            return work.materialize(
+                self.context, work.newest_versions(self.context, feature_views), wanted, on_error=on_error
+            )
+        finally:
+            # Who publishes sees it at once; others within the poll interval.
+            self._snapshot = None
 
     def push(self, feature_view: str, rows: Any) -> int:
         """Write rows to the online store at once, ahead of the next run (semantics 4).
@@ -505,9 +510,9 @@ class FeatureStore:
         """What is deployed."""
         return list(self.registry.snapshot().definitions.feature_services.values())
 
-    def list_runs(self, *, feature_view: str | None = None, state: str | None = None) -> list[Run]:
+    def list_runs(self, *, feature_view: str | None = None, state: RunState | None = None) -> list[Run]:
         """Runs, the newest first."""
-        return list(self.registry.runs(view=feature_view, state=state))  # type: ignore[arg-type]
+        return list(self.registry.runs(view=feature_view, state=state))
 
     def list_training_sets(self) -> list[TrainingSetRecord]:
         """Saved training sets."""

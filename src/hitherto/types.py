@@ -128,7 +128,7 @@ def Decimal(precision: int, scale: int) -> DecimalType:  # noqa: N802  (a type's
     return DecimalType(f"Decimal({precision}, {scale})", f"DECIMAL({precision}, {scale})", precision, scale)
 
 
-def List(element: DataType) -> ListType:  # noqa: N802
+def List(element: DataType) -> ListType:  # noqa: N802  (a type's name, in the field's spelling)
     """A list of one type.
 
     >>> List(Float64).sql
@@ -137,7 +137,7 @@ def List(element: DataType) -> ListType:  # noqa: N802
     return ListType(f"List({element.name})", f"{element.sql}[]", element)
 
 
-def Struct(fields: Mapping[str, DataType]) -> StructType:  # noqa: N802
+def Struct(fields: Mapping[str, DataType]) -> StructType:  # noqa: N802  (a type's name, in the field's spelling)
     """Named values.
 
     >>> Struct({"x": Float64})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -55,7 +56,8 @@ def serve(
 
     here = session(context)
     now = None if here.now is None else rfc3339(here.now)
-    run(here.repo, env=here.env, host=host, port=port, workers=workers, now=now, insecure=insecure)
+    with contextlib.suppress(KeyboardInterrupt):  # it is how a server is ended
+        run(here.repo, env=here.env, host=host, port=port, workers=workers, now=now, insecure=insecure)
 
 
 def create_token(

@@ -49,7 +49,7 @@ def here() -> Location | None:
     return None
 
 
-def check_name(name: str, *, object: str, location: Location | None) -> None:  # noqa: A002
+def check_name(name: str, *, object: str, location: Location | None) -> None:  # noqa: A002  (the word of Problem)
     """Refuse a name that semantics 7 does not allow."""
     if not isinstance(name, str) or not is_name(name):
         report(

@@ -149,7 +149,7 @@ def _keys(
 
 def _present(keys: list[bytes | None]) -> tuple[list[bytes], Sequence[int] | None]:
     if None not in keys:
-        return keys, None  # type: ignore[return-value]
+        return keys, None  # type: ignore[return-value]  # no None is in it
     some = [index for index, key in enumerate(keys) if key is not None]
     return [key for key in keys if key is not None], some
 
@@ -188,7 +188,7 @@ def _replace_exceptions(
     one = read.projection
     oldest_valid, oldest_kept = _threshold(now, one.ttl), _threshold(now, one.online_retention)
     if None not in values:
-        found: Sequence[bytes] = values  # type: ignore[assignment]
+        found: Sequence[bytes] = values  # type: ignore[assignment]  # no None is in it
         first, last = min(found, default=FORMAT), max(found, default=FORMAT)
         if first[:1] != FORMAT or last[:1] != FORMAT:
             raise _unreadable(read)

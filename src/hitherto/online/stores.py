@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from hitherto.errors import ConfigError, MissingExtraError, did_you_mean
 from hitherto.online.store import OnlineStore
@@ -53,7 +53,7 @@ def _lmdb(url: str, root: Path, username: str | None, password: str | None, time
         raise ConfigError(
             "The online store's url needs a folder: lmdb:///folder (relative to the repo) or lmdb:////folder."
         )
-    return LmdbOnlineStore(root / parts.path[1:])
+    return LmdbOnlineStore(root / unquote(parts.path[1:]))
 
 
 def _redis(url: str, root: Path, username: str | None, password: str | None, timeout: float) -> OnlineStore:

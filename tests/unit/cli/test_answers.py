@@ -22,7 +22,9 @@ def test_a_training_set_of_sql_shows_its_head_and_coverage(hitherto, materialize
 
 
 def test_entity_rows_come_from_parquet_and_from_an_sql_file(hitherto, materialized, tmp_path):
-    rows = pa.table({"sensor": ["attic"], "at": pa.array([dt.datetime(2025, 1, 2)], pa.timestamp("us", tz="UTC"))})
+    rows = pa.table(
+        {"sensor": ["attic"], "at": pa.array([dt.datetime(2025, 1, 2, tzinfo=dt.UTC)], pa.timestamp("us", tz="UTC"))}
+    )
     pq.write_table(rows, tmp_path / "rows.parquet")
     (tmp_path / "rows.sql").write_text(SQL)
     one = hitherto(
@@ -142,7 +144,7 @@ def test_words_become_the_types_of_their_keys(hitherto, tmp_path):
             "flag": [True],
             "day": [dt.date(2025, 1, 1)],
             "code": [b"\x00\xff"],
-            "at": pa.array([dt.datetime(2025, 1, 1)], pa.timestamp("us")),
+            "at": pa.array([dt.datetime(2025, 1, 1, tzinfo=dt.UTC)], pa.timestamp("us")),
             "value": [1.0],
         }
     )

@@ -216,8 +216,8 @@ def test_characters_that_a_terminal_cannot_show_are_escaped(hitherto, tmp_path):
     assert "Gr\\xf6\\xdfe" in done.stderr
 
 
-def test_a_json_document_is_all_that_is_on_standard_output(materialized):
-    done = hitherto_process("--repo", str(materialized), "materialize-incremental", "--json")
+def test_a_json_document_is_all_that_is_on_standard_output(repo):
+    done = hitherto_process("--repo", str(repo), "materialize-incremental", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ok"] is True
 

@@ -19,7 +19,8 @@ TRIPS = pa.table(
         "TaxiID": pa.array(range(ROWS), pa.int32()),
         "Shop Name": pa.array([f"shop {number % 3}" for number in range(ROWS)]).dictionary_encode(),
         "At": pa.array(
-            [dt.datetime(2024, 1, 1) + dt.timedelta(hours=hour) for hour in range(ROWS)], pa.timestamp("ns")
+            [dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=hour) for hour in range(ROWS)],
+            pa.timestamp("ns"),
         ),
         "Fare Amount": pa.array([number * 1.5 for number in range(ROWS)]),
         "fare_amount": pa.array(range(ROWS), pa.uint8()),
@@ -118,7 +119,7 @@ def test_a_folder_of_partitions_is_one_source(tmp_path):
         (["Fare Amount"], "At", UsageError, "type double, which cannot be a key"),
         (["TaxiID"], None, UsageError, "Columns of times: At, day."),
         (["TaxiID"], "Shop Name", UsageError, 'cast("Shop Name" as timestamp)'),
-        (["TaxiID"], "at", UnknownNameError, "Did you mean 'At'?"),
+        (["TaxiID"], "dai", UnknownNameError, "Did you mean 'day'?"),
     ],
 )
 def test_what_cannot_be_a_key_or_a_time_is_refused_with_what_could(trips, tmp_path, keys, time, error, told):

@@ -17,6 +17,7 @@ from hitherto.online.stores import LOADERS, open_store
     [
         ("lmdb:///.hitherto/online", "LmdbOnlineStore('/repo/.hitherto/online')"),
         ("lmdb:////var/online", "LmdbOnlineStore('/var/online')"),
+        ("lmdb:////var/my%20data", "LmdbOnlineStore('/var/my data')"),
         ("redis://me:secret@localhost:6379/0", "RedisOnlineStore('localhost:6379')"),
         ("rediss://localhost:6380", "RedisOnlineStore('localhost:6380')"),
         ("unix:///run/redis.sock?db=1", "RedisOnlineStore('/run/redis.sock')"),

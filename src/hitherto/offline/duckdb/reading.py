@@ -30,8 +30,9 @@ def read(
 def read_latest(
     con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, at: int
 ) -> pa.Table:
-    """For each key the winner at an instant, ttl applied as a lookup would (semantics 3), in the order of keys."""
-    expired = f" where epoch_us({EVENT}) >= {at - view.ttl_micros}" if view.ttl_micros is not None else ""
+    """For each key the winner at an instant, ttl and online retention applied as a lookup would, in the order of keys."""
+    ages = [age for age in (view.ttl_micros, view.online_retention_micros) if age is not None]
+    expired = f" where epoch_us({EVENT}) >= {at - min(ages)}" if ages else ""
     winners = greatest_rows(view, state, until=at)
     query = f"select {_columns(view)} from (select * from ({winners}){expired} order by {order_by(view)})"
     return _run(con, view, state, query)

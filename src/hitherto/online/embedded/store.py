@@ -172,7 +172,7 @@ class LmdbOnlineStore:
                 if sequence is None:
                     require_values(batch)
                 rows = list(zip(keys_of(batch), values_of(batch), strict=True))
-                changed += self._under_token(place, token, lambda rows=rows: self._apply(place, rows, sequence))  # type: ignore[misc]
+                changed += self._under_token(place, token, lambda rows=rows: self._apply(place, rows, sequence))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         return changed
 
     def _apply(self, place: Place, rows: Sequence[tuple[bytes, bytes | None]], sequence: bytes | None) -> int:
