@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,8 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hitherto import __version__
+
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("hitherto", "duckdb", "pyarrow", "polars", "lmdb", "redis", "hiredis", "fastapi", "uvicorn")
+PACKAGES = ("duckdb", "pyarrow", "polars", "lmdb", "redis", "hiredis", "fastapi", "uvicorn")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def peak_megabytes(call: Callable[..., Any], *args: Any) -> int:
 
 def _peak(call: Callable[..., Any], args: tuple[Any, ...]) -> int:
     call(*args)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    # Not getrusage: its peak outlives exec, so a process would begin with its parent's.
+    status = dict(line.split(":", 1) for line in _lines("/proc/self/status"))
+    return int(status["VmHWM"].split()[0]) // 1024 if status else 0
 
 
 def write(name: str, size: dict[str, int], comparisons: list[Comparison], **facts: Any) -> Path:
@@ -132,6 +135,7 @@ def machine() -> dict[str, Any]:
         "load_average": [round(one, 2) for one in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
+        "hitherto": __version__,
         "packages": {name: version(name) for name in PACKAGES},
     }
 

@@ -224,9 +224,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     " Did you mean 'weather'?"
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    by_letters = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.6)
     if near:
-        return f" Did you mean {near[0]!r}?"
+        return f" Did you mean {by_letters[near[0]]!r}?"
     if not names:
         return " None is defined."
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from hitherto.feature_store import FeatureStore
     from hitherto.online.answer import Answer
-    from hitherto.training.training_set import TrainingSet
     from hitherto.types import DataType
 
 HEAD_ROWS = 5
@@ -37,39 +36,44 @@ Features = Annotated[
 ]
 Service = Annotated[str | None, typer.Option("--service", metavar="NAME", help="All features of a feature service.")]
 FullNames = Annotated[bool, typer.Option("--full-feature-names", help="Name columns view__feature.")]
+Entities = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE|SQL", help="Entity rows: a Parquet file, a .sql file, or SQL that sees the sources by name."
+    ),
+]
+TimestampField = Annotated[str, typer.Option(metavar="COLUMN", help="The entity rows' column of times.")]
+AsOf = Annotated[str | None, typer.Option(metavar="INSTANT", help="The store as it was published then.")]
+AsServed = Annotated[
+    bool,
+    typer.Option(
+        "--as-served", help="For each row only what had been published by its time: what a lookup then was given."
+    ),
+]
+MissingRanges = Annotated[
+    str, typer.Option(metavar="error|null", help="What rows get that need a range no run has published.")
+]
+Target = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write a Parquet file instead of showing the first rows.")
+]
+Explain = Annotated[
+    int | None, typer.Option(metavar="ROW", help="Explain how one row was answered; rows count from 0.")
+]
 
 
 def get_historical_features(
     context: typer.Context,
     *,
-    entities: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE|SQL", help="Entity rows: a Parquet file, a .sql file, or SQL that sees the sources by name."
-        ),
-    ],
+    entities: Entities,
     features: Features = None,
     service: Service = None,
-    timestamp_field: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The entity rows' column of times.")
-    ] = "event_timestamp",
-    as_of: Annotated[str | None, typer.Option(metavar="INSTANT", help="The store as it was published then.")] = None,
-    as_served: Annotated[
-        bool,
-        typer.Option(
-            "--as-served", help="For each row only what had been published by its time: what a lookup then was given."
-        ),
-    ] = False,
-    missing: Annotated[
-        str, typer.Option(metavar="error|null", help="What rows get that need a range no run has published.")
-    ] = "error",
+    timestamp_field: TimestampField = "event_timestamp",
+    as_of: AsOf = None,
+    as_served: AsServed = False,
+    missing: MissingRanges = "error",
     full_feature_names: FullNames = False,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a Parquet file instead of showing the first rows.")
-    ] = None,
-    explain: Annotated[
-        int | None, typer.Option(metavar="ROW", help="Explain how one row was answered; rows count from 0.")
-    ] = None,
+    output: Target = None,
+    explain: Explain = None,
 ) -> None:
     """Build a training set.
 
@@ -89,20 +93,27 @@ def get_historical_features(
             missing=cast("Literal['error', 'null']", missing),
         )
         written = training.write_parquet(output) if output is not None else None
-        document, explained = _described(training), None if explain is None else training.explain(explain)
-        head = training.head(HEAD_ROWS).to_arrow()
+        rows, coverage = training.to_arrow(), training.coverage
+        explained = None if explain is None else training.explain(explain)
+        # Only programs read it, and it takes a pass over all rows.
+        content_hash = training.content_hash if here.output.as_json else None
+    head = rows.slice(0, HEAD_ROWS)
 
     def render(console: Console) -> None:
-        console.print(styled(f"{count(document['rows'], 'row')} x {count(len(document['columns']), 'column')}"))
+        console.print(styled(f"{count(rows.num_rows, 'row')} x {count(rows.num_columns, 'column')}"))
         if explained is not None:
             console.print(styled(f"\n{printable(str(explained))}"))
         elif written is None:
             console.print("", _head(head))
-        console.print(styled(f"\n{training.coverage}"))
+        console.print(styled(f"\n{coverage}"))
         if written:
             console.print(styled(f"\nWrote {written}"))
 
-    document |= {
+    document = {
+        "rows": rows.num_rows,
+        "columns": rows.column_names,
+        "content_hash": content_hash,
+        "coverage": {name: _fields(one) for name, one in coverage.views.items()},
         "head": head.to_pylist(),
         "output": written,
         "explanation": None if explained is None else _fields(explained),
@@ -239,17 +250,6 @@ def _from_text(kind: DataType, value: str) -> Any:
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
-
-
-def _described(training: TrainingSet) -> dict[str, Any]:
-    rows = training.to_arrow()
-    coverage = {name: _fields(one) for name, one in training.coverage.views.items()}
-    return {
-        "rows": rows.num_rows,
-        "columns": rows.column_names,
-        "content_hash": training.content_hash,
-        "coverage": coverage,
-    }
 
 
 def _fields(record: Any) -> dict[str, Any]:

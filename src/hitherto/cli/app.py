@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hitherto.cli import answers, catalog, faults, materialization, operations, repo, runs
+from hitherto.cli import answers, catalog, demo, faults, materialization, operations, repo, runs
 from hitherto.cli.output import Output
 from hitherto.cli.session import Session
 from hitherto.timeline import instant
@@ -30,9 +30,11 @@ class Command:
     examples: tuple[str, ...]
 
 
-# The demo has its place under "Begin".
 SECTIONS: dict[str, tuple[Command, ...]] = {
-    "Begin": (Command("init", repo.init, ("init", "init --from trips.parquet --key taxi --time pickup_at")),),
+    "Begin": (
+        Command("demo", demo.demo, ("demo", "demo --online valkey", "demo --keep /tmp/flights --json")),
+        Command("init", repo.init, ("init", "init --from trips.parquet --key taxi --time pickup_at")),
+    ),
     "Define": (
         Command("check", repo.check, ("check",)),
         Command("plan", repo.plan, ("plan", "plan --check")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from hitherto.timeline import to_datetime
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
     from hitherto.feature_store import FeatureStore
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 Views = Annotated[
     list[str] | None, typer.Option("--view", metavar="VIEW", help="Only this feature view; repeat for several.")
 ]
+ROOM_FOR_ALL = 96
+"""Columns of the terminal that the table of runs needs."""
 CHECK_STYLES = {"fail": "red", "warn": "yellow"}
 
 
@@ -87,7 +90,7 @@ def _run(here: Session, work: Callable[[FeatureStore], MaterializationReport]) -
 def show_report(console: Console, report: MaterializationReport) -> None:
     """The runs as a table, then what their checks and errors said."""
     if report.runs:
-        console.print(runs_table(report.runs))
+        console.print(runs_table(report.runs, width=console.width))
     for run in report.runs:
         show_findings(console, f"{run.view}@{run.version}", run.broken_checks, run.error)
     if report.up_to_date:
@@ -96,21 +99,22 @@ def show_report(console: Console, report: MaterializationReport) -> None:
         console.print(styled("There is nothing to materialize."))
 
 
-def runs_table(runs: Sequence[RunReport]) -> Any:
-    """One line per run, its interval below its view."""
-    made = table("view", "!run", "!state", ">read", ">written", ">super-\nseded", ">set\naside", ">keys", ">s")
+def runs_table(runs: Sequence[RunReport], *, width: int) -> Table:
+    """A line per run, its interval below its view; where there is little room, without what can be read elsewhere."""
+    counts: dict[str, Callable[[RunReport], str]] = {
+        ">read": lambda run: f"{run.rows_read:,}",
+        ">written": lambda run: f"{run.rows_written:,}",
+        ">super-\nseded": lambda run: f"{run.rows_superseded:,}",
+        ">set\naside": lambda run: f"{run.rows_quarantined:,}",
+        ">keys": lambda run: f"{run.keys_pushed:,}",
+        ">s": lambda run: f"{run.seconds:.1f}",
+    }
+    if width < ROOM_FOR_ALL:
+        counts = {name: text for name, text in counts.items() if name not in (">super-\nseded", ">keys", ">s")}
+    made = table("view", "!run", "!state", *counts)
     for run in runs:
-        made.add_row(
-            _view_and_interval(f"{run.view}@{run.version}", moment(run.start), moment(run.end)),
-            run.run_id or "-",
-            state(run.state),
-            f"{run.rows_read:,}",
-            f"{run.rows_written:,}",
-            f"{run.rows_superseded:,}",
-            f"{run.rows_quarantined:,}",
-            f"{run.keys_pushed:,}",
-            f"{run.seconds:.1f}",
-        )
+        name = _view_and_interval(f"{run.view}@{run.version}", moment(run.start), moment(run.end))
+        made.add_row(name, run.run_id or "-", state(run.state), *(text(run) for text in counts.values()))
     return made
 
 
@@ -125,14 +129,17 @@ def show_findings(console: Console, subject: str, checks: Sequence[CheckResult],
         return
     from rich.padding import Padding
 
-    def indented(text: str, style: str) -> Padding:
-        return Padding(styled(printable(text), style), (0, 0, 0, 2), expand=False)
+    def indented(text: str, style: str) -> None:
+        if console.is_terminal:
+            console.print(Padding(styled(printable(text), style), (0, 0, 0, 2), expand=False))
+        else:
+            console.print(styled(f"  {printable(text)}", style))
 
     console.print(styled(f"\n{subject}", "bold"))
     for check in checks:
-        console.print(indented(str(check), "" if check.passed else CHECK_STYLES.get(check.severity, "")))
+        indented(str(check), "" if check.passed else CHECK_STYLES.get(check.severity, ""))
     if error:
-        console.print(indented(error, "red"))
+        indented(error, "red")
 
 
 # -- dry run ---------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def console(stream: IO[str]) -> Console:
     class PlainConsole(Console):
         def on_broken_pipe(self) -> None:
             """End quietly; what is still buffered goes nowhere."""
-            sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (lives as long as the process, which is about to end)
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (lives as long as the process, which is about to end)
             raise SystemExit(BROKEN_PIPE)
 
     there = stream.isatty()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hitherto.feature_store import FeatureStore
-    from hitherto.registry.records import Run
+    from hitherto.registry.records import Run, RunState
     from hitherto.result import Result
 
 STATES = ("planned", "staging", "validated", "pushing", "published", "rejected", "failed")
@@ -46,12 +46,14 @@ def runs(
             return
         if view is not None:
             store.registry.snapshot().view(view)
-        found = store.list_runs(feature_view=view, state=state)[:limit]
+        found = store.list_runs(feature_view=view, state=cast("RunState | None", state))[:limit]
         reports = [_report(store, one) for one in found]
 
     def render(console: Console) -> None:
         console.print(
-            runs_table(reports) if reports else styled("No run fits." if state or view else "Nothing has run yet.")
+            runs_table(reports, width=console.width)
+            if reports
+            else styled("No run fits." if state or view else "Nothing has run yet.")
         )
 
     here.output.show({"runs": [report.to_json() for report in reports]}, render)

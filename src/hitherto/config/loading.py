@@ -17,6 +17,8 @@ from hitherto.config.settings import Config, Settings, known_settings, split_cre
 from hitherto.errors import ConfigError, did_you_mean
 
 CHOICE = f"{PREFIX}ENV"
+# What the command line reads by itself; it is no setting of a project.
+DEBUG = f"{PREFIX}DEBUG"
 CREDENTIALS = ("username", "password", "password_file")
 # Kubernetes gives every container of a name space variables about a service; one called "hitherto" makes these.
 _KUBERNETES = re.compile(r"HITHERTO_(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)")
@@ -119,7 +121,7 @@ def _variables(problems: list[SettingProblem]) -> dict[str, Any]:
     tables = {variable(name.partition(".")[0]) for name, _ in known_settings() if "." in name}
     for name in sorted(os.environ):
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known | tables | {CHOICE} or _KUBERNETES.fullmatch(upper):
+        if not upper.startswith(PREFIX) or upper in known | tables | {CHOICE, DEBUG} or _KUBERNETES.fullmatch(upper):
             continue
         # A name below a table is found by the table's own check.
         if upper.partition("__")[0] not in tables:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hitherto.definitions.problems import here, report
 from hitherto.errors import InstantError, Location
-from hitherto.timeline import duration
+from hitherto.timeline import duration, duration_text
 
 Severity = Literal["fail", "quarantine", "nullify", "warn"]
 SEVERITIES = ("fail", "quarantine", "nullify", "warn")
@@ -63,13 +63,21 @@ class Expectation:
 
     @property
     def name(self) -> str:
-        """How reports call it: `between(-40, 120)`."""
-        shown = ", ".join(
-            f"{value!r}" if key in ("values", "low", "high", "pattern", "predicate") else f"{key}={value!r}"
-            for key, value in self.params
-            if value is not None
-        )
-        return f"{self.kind}({shown})"
+        """How reports call it.
+
+        >>> between(None, 1).name
+        'between(high=1)'
+        """
+        both = self.bounds.get("low") is not None and self.bounds.get("high") is not None
+        bare = {"values", "pattern", "predicate", *(("low", "high") if both else ())}
+        shown = [
+            _shown(value) if key in bare else f"{key}={_shown(value)}" for key, value in self.params if value is not None
+        ]
+        return f"{self.kind}({', '.join(shown)})"
+
+
+def _shown(value: Any) -> str:
+    return duration_text(value) if isinstance(value, timedelta) else repr(value)
 
 
 def not_null(*, severity: Severity = "fail", at_least: float | None = None) -> Expectation:

@@ -15,7 +15,7 @@ from hitherto.validation.report import CheckResult
 
 VIEW = "airport_weather"
 FIELDS = ("temperature", "visibility")
-AIRPORT = "JFK"
+AIRPORT = "LGA"
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Served:
     """Requests of a hundred rows."""
     example: Traffic
     """One request of a flight that is known and one that is not."""
+    last: Mapping[str, str]
+    """The keys of that known flight."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def serve_lookups(stage: Stage, flights: pa.Table) -> Served:
         one = ask(url, [body([row]) for row in rows])
         many = ask(url, [body(rows[start : start + _LARGE]) for start in range(_LARGE_REQUESTS)])
         example = ask(url, [body([known, {**known, "aircraft": UNKNOWN_AIRCRAFT}])])
-    return Served(url, stage.clock.now, one, many, example)
+    return Served(url, stage.clock.now, one, many, example, known)
 
 
 def tell_served(served: Served, online: str) -> Section:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from time import perf_counter
 from typing import Any
 
@@ -163,9 +165,25 @@ def _cell(value: Any) -> str:
     return f"{value:%Y-%m-%dT%H:%MZ}" if hasattr(value, "year") else str(value)
 
 
-def tell_opening(folder: Path, views: int) -> Words:
-    """The line before everything."""
-    return Words(f"A year of flights from New York: will one leave late? {views} feature views, in {folder}")
+def tell_closing(stage: Stage, findings: Findings, *, report: Path, program: str) -> Section:
+    """Where it all is, and what to do next."""
+    repo = f"{program} --repo {quote(str(stage.folder))}"
+    keys = {key: [findings.served.last[key]] for key in serving.KEYS}
+    request = {"feature_service": serving.SERVICE, "full_feature_names": True, "entities": keys}
+    commands = [
+        stage.preparation,
+        f"{repo} serve --now {minute(stage.clock.now)}",
+        "curl -s localhost:6566/get-online-features -H 'content-type: application/json' \\",
+        f"  -d {quote(json.dumps(request))}",
+        f"{repo} quarantine aircraft_history",
+        f"{repo} lineage {serving.SERVICE}",
+        f"{program} --repo my-features init --from FILE.parquet --key COLUMN --time COLUMN",
+    ]
+    return Section(
+        "Next",
+        f"Everything is in {stage.folder}; checks, profile and lineage on one page: {report}",
+        [Words(command) for command in commands if command],
+    )
 
 
 def _rounded(value: float | None) -> float | None:

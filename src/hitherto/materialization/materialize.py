@@ -12,6 +12,7 @@ from hitherto.errors import (
     MaterializationFailed,
     MaterializationRejected,
     UnknownNameError,
+    UsageError,
 )
 from hitherto.materialization import planner
 from hitherto.materialization.context import RunContext
@@ -19,7 +20,7 @@ from hitherto.materialization.lock import view_lock
 from hitherto.materialization.planner import Work
 from hitherto.materialization.recovery import recover_locked
 from hitherto.materialization.report import MaterializationReport, RunReport
-from hitherto.materialization.runner import run_interval
+from hitherto.materialization.runner import owes_online, run_interval
 from hitherto.offline.duckdb.connection import connect
 from hitherto.registry.records import SourceFile, ViewVersion
 from hitherto.sources.files import list_files
@@ -53,6 +54,7 @@ def request(context: RunContext, *, start: int | None, end: int | None, incremen
 def newest_versions(context: RunContext, names: Sequence[str] | None) -> list[ViewVersion]:
     """The newest version of each deployed view, or of these. Raises UnknownNameError."""
     known = context.registry.snapshot().definitions.feature_views
+    names = [names] if isinstance(names, str) else names
     for name in names or ():
         if name not in known:
             raise UnknownNameError("feature view", name, known)
@@ -66,7 +68,10 @@ def materialize(
 
     Raises:
         MaterializationRejected, MaterializationFailed: After all views are done, with `.report`, unless on_error="report".
+        UsageError: `on_error` is neither.
     """
+    if on_error not in ("raise", "report"):
+        raise UsageError(f'on_error={on_error!r} is neither "raise" nor "report".')
     runs: list[RunReport] = []
     up_to_date: list[str] = []
     for version in versions:
@@ -96,7 +101,7 @@ def _materialize_view(context: RunContext, version: ViewVersion, wanted: Request
         with view_lock(context.offline_path, version.view):
             recover_locked(context, version.view)
             work = plan(context, _fresh(context, version), wanted)
-            for interval in work.intervals:
+            for interval in work.intervals or _owed(context, version):
                 runs.append(run_interval(context, _fresh(context, version), interval, work.files))
                 if not runs[-1].ok:
                     break
@@ -140,6 +145,12 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
 def _fresh(context: RunContext, version: ViewVersion) -> ViewVersion:
     """The version as the registry has it now: recovery or an earlier run may have moved its generation."""
     return next(one for one in context.registry.view_versions(version.view) if one.version == version.version)
+
+
+def _owed(context: RunContext, version: ViewVersion) -> tuple[Interval, ...]:
+    """Where nothing is to compute: the last range once more, if the online store waits for rows that are published."""
+    publications = context.registry.publications(version.view, version.version)
+    return (publications[-1].interval,) if owes_online(context, _fresh(context, version)) else ()
 
 
 def _refused(version: ViewVersion, wanted: Request, error: HithertoError) -> RunReport:

@@ -7,6 +7,7 @@ From `pushing` on a run only goes forward: `push_and_publish` can be repeated wi
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -35,6 +36,8 @@ from hitherto.validation.staging import Staged
 
 if TYPE_CHECKING:
     import duckdb
+
+logger = logging.getLogger("hitherto")
 
 SAMPLE_KEYS = 256
 """How many pushed rows are read back before a run is published."""
@@ -249,7 +252,8 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
         )
     )
     pushed = 0
-    needs_push = not unchanged or version.generation != run.generation
+    restore = forgot_too_much(context, version)
+    needs_push = not unchanged or restore or version.generation != run.generation
     if version.definition.online and needs_push:
         pushed = _push(
             context,
@@ -258,6 +262,7 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
             before=before,
             after=after,
             watermark=ledger.watermark(publications) or run.interval.end,
+            restore=restore,
         )
     run = context.registry.publish(
         context.registry.update_run(run.run_id, keys_pushed=pushed, error=None, seconds=time.perf_counter() - began),
@@ -280,6 +285,7 @@ def _push(
     before: Sequence[SegmentRead],
     after: Sequence[SegmentRead],
     watermark: int,
+    restore: bool,
 ) -> int:
     view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
     retention = view.online_retention_micros
@@ -298,6 +304,7 @@ def _push(
                 interval=run.interval,
                 sequence=run.online_sequence,
                 keep_from=keep_from,
+                restore=restore,
             )
             pushed = store.write(
                 place, _sampled(rows, sample, _reporter(context, run)), token=run.token, sequence=run.online_sequence
@@ -351,13 +358,43 @@ def _completes(context: RunContext, version: ViewVersion, run: Run) -> bool:
 
 
 def _drop_old_versions(context: RunContext, version: ViewVersion, run: Run) -> None:
-    """Remove what lookups no longer read: versions before the last one, which stays for readers that are yet to hear."""
+    """Remove versions that no lookup reads any more; the one that served last stays for readers that are yet to hear."""
     if not version.definition.online:
         return
-    store = context.open_online()
-    for place in store.places(context.project, run.view):
-        if place.version < run.version - 1:
-            store.drop(place)
+    versions = context.registry.view_versions(run.view)
+    serving = max((one.version for one in versions if one.serving_from is not None), default=0)
+    ended = [one.serving_until for one in versions if one.serving_until is not None]
+    overtaken = {one.version for one in versions if one.serving_from is None and one.version < serving}
+    overtaken |= {one.version for one in versions if one.serving_until is not None and one.serving_until < max(ended)}
+    try:
+        store = context.open_online()
+        for place in store.places(context.project, run.view):
+            if place.version in overtaken:
+                store.drop(place)
+    except OnlineStoreError as error:
+        # The run is published whatever comes of this; the next one tries again.
+        logger.warning("Old versions of feature view %r stay in the online store: %s", run.view, error)
+
+
+def owes_online(context: RunContext, version: ViewVersion) -> bool:
+    """Whether the online store lacks published rows that the definition now wants there, so that a run has to bring them."""
+    if not version.definition.online or not context.registry.publications(version.view, version.version):
+        return False
+    return version.generation == 0 or forgot_too_much(context, version)
+
+
+def forgot_too_much(context: RunContext, version: ViewVersion) -> bool:
+    """Whether the online retention was shorter at the last run: what that run forgot has to come back."""
+    runs = context.registry.runs(view=version.view, state="published")
+    last = next((run.published_at for run in runs if run.version == version.version), None)
+    if last is None:
+        return False
+    changes = [one for one in context.registry.definition_changes(version.view) if one.version == version.version]
+    # A change at the instant of the publish may have come before it or after it.
+    since = max((number for number, one in enumerate(changes) if one.applied_at < last), default=0)
+    forever = float("inf")
+    kept = [one.definition.online_retention_micros for one in changes[since:]]
+    return any((forever if one is None else one) < (forever if kept[-1] is None else kept[-1]) for one in kept)
 
 
 def current_state(context: RunContext, version: ViewVersion) -> tuple[SegmentRead, ...]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+ENGINE_NAMES = ("rowid",)
+"""Columns that every table of the engine has already; one of a user's would hide it."""
+
+
 def check_changed(plan: Plan, wanted: Definitions, *, root: Path, limits: Limits) -> None:
     """Check the views that a plan creates or starts a new version of. Raises DefinitionError with all problems."""
     names = [
@@ -41,6 +45,9 @@ def _problems_of(con: duckdb.DuckDBPyConnection, view: FeatureView, root: Path) 
     def problem(message: str) -> Problem:
         return Problem(message, f"feature view {view.name!r}", view.location)
 
+    taken = [name for name in (*view.join_keys, *view.feature_names) if name in ENGINE_NAMES]
+    if taken:
+        return [problem(f"the name {taken[0]!r} is the engine's own; choose another, and map it with source_column.")]
     try:
         relation = view_relation(con, SourceRows(view, list_files(view.source, root=root), root), None, limit=0)
         described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}

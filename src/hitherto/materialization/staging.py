@@ -94,5 +94,9 @@ def export_quarantine(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     """Write the rows that were set aside, with their reasons, to a Parquet file beside the segments."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
-    con.execute(f"copy quarantined to {text(str(temporary))} (format parquet, compression zstd)")
-    temporary.rename(path)
+    try:
+        con.execute(f"copy quarantined to {text(str(temporary))} (format parquet, compression zstd)")
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

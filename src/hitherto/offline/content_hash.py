@@ -50,23 +50,23 @@ class _ColumnHash:
     """The hashers of one column, and of its children if it is nested."""
 
     def __init__(self, kind: pa.DataType) -> None:
-        kind = kind.value_type if at.is_dictionary(kind) else kind
-        self.kind = str(kind).replace("large_", "")
+        kind = _plain_type(kind)
+        self.kind = _kind_text(kind)
         self.validity, self.lengths, self.bytes = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
         self.children: list[_ColumnHash] = []
-        if at.is_list(kind) or at.is_large_list(kind):
+        if _is_list(kind):
             self.children = [_ColumnHash(kind.value_type)]
         elif at.is_struct(kind):
             self.children = [_ColumnHash(kind.field(i).type) for i in range(kind.num_fields)]
 
     def update(self, column: pa.Array | pa.ChunkedArray) -> None:
         for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
-            self._update_chunk(chunk.dictionary_decode() if at.is_dictionary(chunk.type) else chunk)
+            self._update_chunk(_plain_array(chunk))
 
     def _update_chunk(self, chunk: pa.Array) -> None:
         kind = chunk.type
         self.validity.update(_fixed_bytes(chunk.is_valid().cast(pa.uint8())))
-        if at.is_list(kind) or at.is_large_list(kind):
+        if _is_list(kind):
             self.lengths.update(_fixed_bytes(pc.fill_null(pc.list_value_length(chunk), 0).cast(pa.int64())))
             self.children[0].update(chunk.flatten())
         elif at.is_struct(kind):
@@ -88,6 +88,45 @@ class _ColumnHash:
     def digest(self) -> str:
         parts = [self.kind, self.validity.hexdigest(), self.lengths.hexdigest(), self.bytes.hexdigest()]
         return hashlib.sha256(" ".join(parts + [child.digest() for child in self.children]).encode()).hexdigest()
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type that a column is hashed as: how its values are laid out in memory is no part of them."""
+    if at.is_dictionary(kind) or at.is_run_end_encoded(kind):
+        return _plain_type(kind.value_type)
+    if at.is_string_view(kind):
+        return pa.large_string()
+    if at.is_binary_view(kind):
+        return pa.large_binary()
+    if at.is_list_view(kind) or at.is_large_list_view(kind):
+        return pa.large_list(kind.value_field)
+    if at.is_map(kind):
+        return pa.list_(pa.struct([kind.key_field, kind.item_field]))
+    return kind
+
+
+def _plain_array(array: pa.Array) -> pa.Array:
+    """The values as their plain type has them."""
+    kind = array.type
+    if at.is_dictionary(kind):
+        # Values in views cannot be taken from a dictionary as they are.
+        return pa.DictionaryArray.from_arrays(array.indices, _plain_array(array.dictionary)).dictionary_decode()
+    if at.is_run_end_encoded(kind):
+        return _plain_array(pc.run_end_decode(array))
+    return array if kind == _plain_type(kind) else array.cast(_plain_type(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind))
+
+
+def _kind_text(kind: pa.DataType) -> str:
+    """The type by name; children have names of their own, and what a list calls its elements depends on who wrote it."""
+    if _is_list(kind):
+        return "list"
+    if at.is_struct(kind):
+        return f"struct {[kind.field(i).name for i in range(kind.num_fields)]!r}"
+    return str(kind).removeprefix("large_")
 
 
 def _zero(kind: pa.DataType) -> pa.Scalar:

@@ -14,7 +14,7 @@ from hitherto.encoding.row_codec import decode_column, encode_fragment
 from hitherto.errors import HithertoError, KeyTypeError, did_you_mean
 from hitherto.serving.problems import Refusal
 from hitherto.timeline import MAX_INSTANT, MIN_INSTANT, instant
-from hitherto.types import DataType, Timestamp
+from hitherto.types import Bytes, DataType, Timestamp
 
 JsonRow = Mapping[str, msgspec.Raw]
 
@@ -80,9 +80,11 @@ def _values(kind: DataType, fragments: Sequence[bytes], *, time: bool) -> list[A
     if time:
         return [None if value is None else _micros(value) for value in _parse(fragments)]
     values = decode_column(kind, fragments)
-    for value in values:
-        # The codec knows what fits a type without loss; Arrow would take a bool for a number.
-        encode_fragment(kind, value)
+    # The codec knows what fits a type without loss; Arrow would take a bool for a number.
+    again = [encode_fragment(kind, value) for value in values]
+    if Bytes.name in kind.name and _parse(again) != _parse(fragments):
+        # Decoding skips what is no base64.
+        raise ValueError
     return values
 
 

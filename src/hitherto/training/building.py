@@ -80,7 +80,7 @@ def _save(context: TrainingContext, built: TrainingSet, name: str, description: 
             f"{name!r} is not a name for a training set: lower-case letters, digits and single underscores, a letter first."
         )
     content = built.content_hash
-    kept = f"training_sets/{name}/{content[:16]}.parquet"
+    kept = f"training_sets/{name}/{content[:16]}.arrow"
     manifest.write_entity_rows(built.request.entity, context.offline_path / kept)
     described = manifest.describe(
         built.request,

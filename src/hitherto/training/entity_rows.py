@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 import pyarrow as pa
@@ -27,6 +27,7 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
         UnknownNameError: There is no such time column.
         JoinKeyError: A key column is missing.
         KeyTypeError: A key column, or a value in it, cannot be its type.
+        UsageError: The times are none, or two key columns cannot be told apart in SQL.
     """
     if timestamp_field not in entity.column_names:
         raise UnknownNameError(
@@ -37,11 +38,21 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
         raise JoinKeyError(
             f"The entity rows have no column {missing[0]!r}, a join key of {views}. Their columns: {', '.join(entity.column_names)}."
         )
+    _refuse_same_letters(keys)
     columns = {"__row": pa.array(range(0), pa.int64()) if not len(entity) else _numbers(len(entity))}
     columns["__time"] = times(entity.column(timestamp_field), timestamp_field)
     for name, kind in keys.items():
         columns[name] = key_column(entity.column(name), name, kind)
     return pa.table(columns)
+
+
+def _refuse_same_letters(columns: Iterable[str]) -> None:
+    seen: dict[str, str] = {"__row": "__row", "__time": "__time"}
+    for column in columns:
+        other = seen.setdefault(column.lower(), column)
+        if other != column or column in ("__row", "__time"):
+            what = f"{other!r} and {column!r} differ only in case" if other != column else f"{column!r} is a name of our own"
+            raise UsageError(f"The key columns of the entity rows cannot be told apart in SQL: {what}. Rename one.")
 
 
 def _numbers(count: int) -> pa.Array:
@@ -53,16 +64,28 @@ def _numbers(count: int) -> pa.Array:
 def times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Times as TIMESTAMP microseconds UTC, floored; naive ones are UTC (semantics 1)."""
     kind = column.type
-    if at.is_date(kind):
+    if at.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if at.is_date(kind) or at.is_null(kind):
         column, kind = column.cast(pa.timestamp("us")), pa.timestamp("us")
     if not at.is_timestamp(kind):
         raise UsageError(
             f"The column {name!r} of the entity rows has type {kind}, not timestamps. "
             "Convert it first: pandas.to_datetime(frame[column], utc=True), or cast(column as timestamp) in SQL."
         )
-    micros = floored_micros(column)
-    bounds = pc.min_max(micros)
-    if bounds["min"].is_valid and (bounds["min"].as_py() < MIN_INSTANT or bounds["max"].as_py() > MAX_INSTANT):
+    return floored_times(column, name)
+
+
+def floored_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Timestamps of any unit as TIMESTAMP microseconds, floored. Raises UsageError outside the years 1 to 9999."""
+    try:
+        micros = floored_micros(column)
+    except pa.ArrowInvalid:
+        micros = None
+    bounds = None if micros is None else pc.min_max(micros)
+    if bounds is None or (
+        bounds["min"].is_valid and (bounds["min"].as_py() < MIN_INSTANT or bounds["max"].as_py() > MAX_INSTANT)
+    ):
         raise UsageError(f"The column {name!r} of the entity rows holds times outside the years 1 to 9999.")
     return micros.cast(pa.timestamp("us"))
 
@@ -88,7 +111,7 @@ def key_column(column: pa.ChunkedArray, name: str, kind: DataType) -> pa.Chunked
     if not _fits(actual, kind):
         _refuse(name, actual, kind)
     if kind == Timestamp:
-        return floored_micros(column).cast(pa.timestamp("us"))
+        return floored_times(column, name)
     if at.is_floating(actual):
         column = pc.if_else(pc.is_nan(column), None, column)
     try:

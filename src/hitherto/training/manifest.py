@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hitherto.errors import StorageError, VerificationError
 from hitherto.lineage.revision import libraries
@@ -24,13 +23,17 @@ FORMAT = 1
 
 
 def write_entity_rows(entity: pa.Table, path: Path) -> None:
-    """Keep the entity rows of a training set. Raises StorageError."""
+    """Keep the entity rows of a training set, as an Arrow stream: Parquet has no like of some types. Raises StorageError."""
+    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        pq.write_table(entity, temporary, compression="zstd", store_schema=True)
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        with pa.ipc.new_stream(temporary, entity.schema, options=options) as stream:
+            stream.write_table(entity)
         temporary.rename(path)
     except OSError as error:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
         raise StorageError(f"The entity rows cannot be kept in {path.parent}: {error.strerror or error}.") from error
 
 
@@ -104,7 +107,8 @@ def load_request(manifest: Mapping[str, Any], *, offline_path: Path) -> Training
 def _entity_rows(pinned: Mapping[str, Any], offline_path: Path) -> pa.Table:
     path = offline_path / pinned["path"]
     try:
-        entity = pq.read_table(path, partitioning=None)
+        with path.open("rb") as file:
+            entity = pa.ipc.open_stream(file).read_all()
     except (OSError, pa.ArrowException) as error:
         raise VerificationError(f"The entity rows of the training set cannot be read from {path}: {error}.") from error
     if hash_table(entity) != pinned["hash"]:

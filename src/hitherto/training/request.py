@@ -16,6 +16,7 @@ from hitherto.registry.references import Requested, RequestedView
 from hitherto.registry.sqlite import Registry
 from hitherto.timeline import rfc3339
 from hitherto.training.coverage import missing_ranges
+from hitherto.types import DataType, Float32, Float64
 
 Missing = Literal["error", "null"]
 
@@ -50,6 +51,7 @@ def _reads(registry: Registry, view: RequestedView, asked: AsAsked, offline_path
     if asked.as_served:
         changes = registry.definition_changes(name)
         served = [one for one in versions if one.serving_from is not None] or [_version(versions, view.served.version)]
+        _refuse_mixed(view, served)
         return [_served_read(registry, view, one, changes, offline_path) for one in served]
     if asked.as_of is not None:
         return [_read_as_of(registry, view, versions, asked.as_of, offline_path)]
@@ -107,7 +109,7 @@ def _at(
         name=view.name,
         view=definition,
         version=version.version,
-        key_columns=view.key_columns,
+        key_columns=_key_columns(view, definition),
         features=view.features,
         outputs=view.outputs,
         segments=state,
@@ -143,7 +145,7 @@ def _served_read(
         name=view.name,
         view=version.definition,
         version=version.version,
-        key_columns={key: column for key, column in view.key_columns.items() if key in version.definition.join_keys},
+        key_columns=_key_columns(view, version.definition),
         features=tuple(feature for feature, _ in had),
         outputs=tuple(output for _, output in had),
         segments=state,
@@ -152,6 +154,36 @@ def _served_read(
         watermark=ledger.watermark(publications),
         as_served=True,
     )
+
+
+def _key_columns(view: RequestedView, definition: FeatureView) -> dict[str, str]:
+    """The keys of one version, mapped as the request maps those of the version that serves now."""
+    return {key: view.key_columns.get(key, key) for key in definition.join_keys}
+
+
+def _refuse_mixed(view: RequestedView, versions: Sequence[ViewVersion]) -> None:
+    """Refuse versions whose keys or features of one name have types that no one column can hold."""
+    for what, names in (("join key", tuple(view.key_columns)), ("feature", view.features)):
+        for name in names:
+            kinds = {one.version: kind for one in versions if (kind := _type_of(one.definition, name)) is not None}
+            if len(set(kinds.values())) < 2 or (what == "feature" and len({_family(one) for one in kinds.values()}) == 1):
+                continue
+            told = ", ".join(f"{kind!r} in version {number}" for number, kind in kinds.items())
+            last = versions[-1]
+            raise UsageError(
+                f"The {what} {name!r} of feature view {last.view!r} is {told}: as_served cannot answer from both in one column. "
+                f"Name a version, for example '{last.view}@{last.version}:{view.features[0]}'."
+            )
+
+
+def _type_of(definition: FeatureView, name: str) -> DataType | None:
+    field = definition.field(name)
+    return field.dtype if field is not None else definition.join_keys.get(name)
+
+
+def _family(kind: DataType) -> object:
+    """Integers are widened to each other, and so are floats; any other type is alone."""
+    return "integer" if kind.is_integer else "float" if kind in (Float32, Float64) else kind
 
 
 def _limits(

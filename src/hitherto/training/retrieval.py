@@ -29,6 +29,8 @@ class Answer:
     times: np.ndarray
     """The entity rows' times, int64 microseconds; meaningless where `null_times`."""
     null_times: np.ndarray
+    missing: Mapping[str, np.ndarray]
+    """Per view: which rows need a range that no run has published, and were answered with null."""
     coverage: Coverage
 
     def statuses(self, plan: RetrievalPlan) -> pa.Table:
@@ -68,7 +70,7 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
             columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
             coverage[name] = asking[name].coverage(name, winners[name], gaps[name])
-    return Answer(columns, winners, micros, null_times, Coverage(coverage))
+    return Answer(columns, winners, micros, null_times, gaps, Coverage(coverage))
 
 
 class _Asking:
@@ -112,13 +114,12 @@ class _Asking:
 def _merged(parts: Sequence[Winners]) -> Winners:
     """One answer from the versions that served one after the other: each row is answered by the one that served it."""
     merged = parts[-1]
-    outputs = {
-        name: kind
-        for part in parts
-        for name, kind in zip(part.values.column_names, part.values.schema.types, strict=True)
-    }
     if len(parts) == 1:
         return merged
+    outputs: dict[str, pa.DataType] = {}
+    for part in parts:
+        for column in part.values.schema:
+            outputs[column.name] = _wider(outputs.get(column.name, column.type), column.type)
     state = np.zeros_like(merged.state)
     columns: dict[str, pa.Array] = {name: pa.nulls(len(state), kind) for name, kind in outputs.items()}
     event = created = available = pa.nulls(len(state), pa.timestamp("us"))
@@ -131,6 +132,11 @@ def _merged(parts: Sequence[Winners]) -> Winners:
         event, created = pc.if_else(mine, part.event, event), pc.if_else(mine, part.created, created)
         available, runs = pc.if_else(mine, part.available, available), pc.if_else(mine, part.run_ids, runs)
     return Winners(pa.table(columns), state, event, created, available, runs)
+
+
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type of both; where versions differ, plans allow only widths of integers or of floats."""
+    return one if one == other or one.bit_width > other.bit_width else other
 
 
 def _hidden(found: Winners, rows: np.ndarray) -> Winners:

@@ -13,7 +13,7 @@ from hitherto.errors import UnknownNameError, UsageError
 from hitherto.offline.content_hash import hash_table
 from hitherto.offline.duckdb import point_in_time
 from hitherto.offline.duckdb.connection import Limits
-from hitherto.offline.plan import RetrievalPlan
+from hitherto.offline.plan import RetrievalPlan, in_force
 from hitherto.registry.records import TrainingSetRecord
 from hitherto.result import Result
 from hitherto.timeline import to_datetime
@@ -117,7 +117,7 @@ class TrainingSet(Result):
         self, name: str, row: int, answer: Answer, statuses: pa.Table, table: pa.Table
     ) -> ViewExplanation:
         reads = self._request.plan.views[name]
-        read, found = reads[-1], answer.winners[name]
+        found = answer.winners[name]
         key = {key: self._request.entity.column(column)[row].as_py() for key, column in read.key_columns.items()}
         event, created, available = (_instant(column, row) for column in (found.event, found.created, found.available))
         null_time = bool(answer.null_times[row])
@@ -138,10 +138,11 @@ class TrainingSet(Result):
             rule=explanation.rule(
                 state=int(found.state[row]),
                 age=age,
-                ttl=read.ttl[-1].micros if read.ttl else None,
+                ttl=in_force(read.ttl, int(answer.times[row])),
+                retention=in_force(read.online_retention, int(answer.times[row])),
                 null_time=null_time,
                 null_key=any(value is None for value in key.values()),
-                missing=read.watermark is None,
+                missing=bool(answer.missing[name][row]),
             ),
         )
 

@@ -31,6 +31,12 @@ class Outcome:
 Hitherto = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As wide as the manual's, whatever the person who runs the tests has."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
 @pytest.fixture
 def hitherto(capsys: pytest.CaptureFixture[str]) -> Hitherto:
     """Runs a command: hitherto("plan", "--check", repo=path)."""

@@ -224,3 +224,9 @@ def test_a_json_document_is_all_that_is_on_standard_output(repo):
 
 def test_the_entry_point_of_the_package_is_this_one():
     assert main is app.main
+
+
+def test_the_module_runs_as_the_script_does(tmp_path):
+    call = [sys.executable, "-m", "hitherto", "--repo", str(tmp_path), "plan"]
+    done = subprocess.run(call, capture_output=True, check=False, cwd=SRC, env={**os.environ, "PYTHONPATH": str(SRC)})
+    assert done.returncode == faults.USAGE

@@ -83,3 +83,11 @@ def test_without_definitions_there_is_nothing_to_do(hitherto, repo):
     shutil.rmtree(repo / ".hitherto")
     told = hitherto("materialize", repo=repo)
     assert (told.code, told.out.strip()) == (0, "There is nothing to materialize.")
+
+
+def test_a_narrow_terminal_gets_fewer_columns(hitherto, materialized, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = hitherto("runs", repo=materialized).out
+    assert "written" in told
+    assert "keys" not in told
+    assert max(len(line) for line in told.splitlines()) <= 80

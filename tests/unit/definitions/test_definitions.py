@@ -319,7 +319,7 @@ def test_a_check_that_means_nothing_is_refused(build, message):
 def test_a_check_says_what_it_is():
     assert expect.between(-40, 120).name == "between(-40, 120)"
     assert expect.freshness("1d").bounds == {"max_age": timedelta(days=1)}
-    assert expect.row_count(5).name == "row_count(5)"
+    assert expect.row_count(5).name == "row_count(low=5)"
     assert expect.not_null().is_row_check
     assert not expect.new_keys(0.5).is_row_check
     assert expect.sql("  x > 0 ").bounds == {"predicate": "x > 0"}

@@ -164,7 +164,7 @@ def test_an_online_store_that_does_not_answer_is_a_finding_and_the_rest_is_verif
 
 
 def test_a_training_set_whose_entity_rows_are_gone_is_found(store: FeatureStore, root: Path):
-    (path,) = (root / ".hitherto" / "offline" / "training_sets").glob("**/*.parquet")
+    (path,) = (root / ".hitherto" / "offline" / "training_sets").glob("**/*.arrow")
     path.unlink()
     (found,) = errors(store.verify())
     assert "training set bought@1" in found

@@ -195,7 +195,7 @@ def running_app(app: Any) -> Iterator[str]:
     thread.start()
     try:
         wait_until(lambda: server.started)
-        yield "http://127.0.0.1:%d" % listener.getsockname()[1]
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(20)

@@ -23,7 +23,7 @@ class Limits:
 
 
 def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
-    """A new in-memory database in UTC."""
+    """A new in-memory database in UTC. Raises StorageError if its temporary directory cannot be made."""
     con = duckdb.connect(":memory:")
     con.execute("set timezone = 'UTC'")
     if limits.memory:
@@ -31,7 +31,8 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
     if limits.threads:
         con.execute("set threads = ?", [limits.threads])
     if limits.temp_directory:
-        limits.temp_directory.mkdir(parents=True, exist_ok=True)
+        with storage_errors(f"The engine's temporary directory {limits.temp_directory} cannot be made"):
+            limits.temp_directory.mkdir(parents=True, exist_ok=True)
         con.execute("set temp_directory = ?", [str(limits.temp_directory)])
     # An ASOF join chooses a nested loop by an estimate that can be wrong by any factor; never take that risk.
     con.execute("set asof_loop_join_threshold = 0")
@@ -59,8 +60,8 @@ def storage_errors(what: str) -> Iterator[None]:
 def _remedy(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return " The disk is full: free some space and run the command again; nothing that was published is touched."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return " Make the directory writable for this user, or set offline.path to one that is."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return " Make the directory writable for this user, or set offline.path or offline.temp_directory to one that is."
     return ""
 
 

@@ -51,6 +51,7 @@ def changed_winners(
     interval: Interval,
     sequence: int,
     keep_from: int | None,
+    restore: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """(key, value) for every key that has a row in the interval before or after the run; a null value removes the key.
 
@@ -60,6 +61,7 @@ def changed_winners(
         interval: What the run publishes: the rows of `before` in it are masked.
         sequence: The run's sequence in the online store.
         keep_from: As in `all_winners`.
+        restore: Write all other keys too: earlier runs forgot rows that are to be kept now.
     """
     columns = key_list(view) or "1 as __one"
     touched = [rows_of(segment, f"{columns}, {AVAILABLE}") for segment in (*before, *after)]
@@ -69,6 +71,8 @@ def changed_winners(
     if keep_from is not None:
         # What passed its online retention since the last run goes too; readers hide it already.
         keys += f" union select {columns} from ({greatest_rows(view, before)}) where {EVENT} < {timestamp(keep_from)}"
+    if restore:
+        keys += f" union select {columns} from ({greatest_rows(view, after)})"
     value = f"case when {EVENT} is null{_forgotten(keep_from)} then null else {_value(view, sequence)} end"
     with attached(con, (*before, *after), view=view.name):
         con.execute(f"create or replace temp table __touched as {keys}")
