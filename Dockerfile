@@ -7,7 +7,7 @@ RUN python -m venv /opt/hitherto
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 COPY feature_repo ./feature_repo
-RUN /opt/hitherto/bin/pip install '.[redis,server]'
+RUN /opt/hitherto/bin/pip install '.[redis]'
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="hitherto" org.opencontainers.image.licenses="Apache-2.0"

@@ -53,5 +53,5 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist feature_repo/.hitherto
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist hitherto-demo feature_repo/.hitherto
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

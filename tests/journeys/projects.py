@@ -98,7 +98,9 @@ class Project:
         """Set the clock, in hours after START."""
         self.clock.set(hour(number))
 
-    def history(self, *asked: tuple[Any, float | None], features: Sequence[str] = ("readings:value",), **options: Any) -> list[Any]:
+    def history(
+        self, *asked: tuple[Any, float | None], features: Sequence[str] = ("readings:value",), **options: Any
+    ) -> list[Any]:
         """What a training set answers for (sensor, hour): one value each, or a tuple if several features are asked for."""
         training = self.store.get_historical_features(entity_rows(asked), features=list(features), **options)
         answered = training.to_arrow()

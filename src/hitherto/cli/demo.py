@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rich.status import Status
     from rich.text import Text
 
-    from hitherto.demo.telling import Cell, Grid, Section
+    from hitherto.demo.telling import Cell, Grid, Section, Words
 
 FOLDER = Path("hitherto-demo")
-TONES = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "": ""}
-INDENT = 3
+TONES = {"good": "green", "bad": "red", "warn": "yellow", "dim": "dim", "strong": "bold", "": ""}
+INDENT, COLUMN_GAP = 3, 2
 
 
 def demo(
@@ -39,7 +39,8 @@ def demo(
         Path, typer.Option(metavar="DIR", help="The folder to work in. It is made anew by each demo, and stays.")
     ] = FOLDER,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write the HTML report; else report.html in the folder.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write the HTML report; else report.html in the folder."),
     ] = None,
 ) -> None:
     """Show it all on a year of flights, in about 15 seconds.
@@ -91,43 +92,49 @@ class Teller:
             self._status.stop()
             self._status = None
 
-    def tell(self, section: Section) -> None:
-        """Print a section; nothing as JSON."""
+    def tell(self, part: Section | Words) -> None:
+        """Print a section, or a line before the first; nothing as JSON."""
+        from hitherto.demo.telling import Words
+
         if self._output.as_json:
             return
         self.pause()
+        if isinstance(part, Words):
+            self._output.console.print(_text(part), "\n", sep="")
+            return
         self._sections += 1
-        print_section(self._output.console, section, self._sections)
+        print_section(self._output.console, part, self._sections)
 
 
 def print_section(console: Console, section: Section, number: int) -> None:
-    """A title, the line that says why, and what was measured."""
-    from rich.padding import Padding
-
+    """A title, the line that says why, and what was measured. No line is broken: commands are copied from here."""
     from hitherto.demo.telling import Grid
 
     console.print(styled(f"{number}  {printable(section.title)}", "bold cyan"))
-    console.print(styled(" " * INDENT + printable(section.why), "dim"))
+    lines = [styled(printable(section.why), "dim")]
     for part in section.body:
-        if isinstance(part, Grid):
-            console.print(Padding(_grid(part), (0, 0, 0, INDENT), expand=False))
-        elif part.text:
-            # Commands are copied from here, so no line is broken.
-            console.print(Padding(_text(part), (0, 0, 0, INDENT), expand=False), soft_wrap=True)
+        lines += _lines(part) if isinstance(part, Grid) else [_text(part)]
+    for line in lines:
+        console.print(styled(" " * INDENT).append_text(line), soft_wrap=True)
     console.print()
 
 
-def _grid(grid: Grid) -> Any:
-    from rich.table import Table
-
-    made = Table.grid(padding=(0, 2))
-    for head in grid.heads or [""] * len(grid.rows[0]):
-        made.add_column(justify="right" if head.startswith(">") else "left", overflow="fold")
-    if grid.heads:
-        made.add_row(*(styled(head.removeprefix(">"), "dim") for head in grid.heads))
-    for row in grid.rows:
-        made.add_row(*(_text(cell) for cell in row))
-    return made
+def _lines(grid: Grid) -> list[Text]:
+    """The rows as lines, in columns as wide as their widest cell; nothing trails behind the last one."""
+    heads = [styled(head.removeprefix(">"), "dim") for head in grid.heads]
+    rows = [*([heads] if heads else []), *([_text(cell) for cell in row] for row in grid.rows)]
+    right = [head.startswith(">") for head in grid.heads] or [False] * len(rows[0])
+    widths = [max(cells[place].cell_len for cells in rows) for place in range(len(rows[0]))]
+    lines = []
+    for cells in rows:
+        line = styled("")
+        for cell, width, to_the_right in zip(cells, widths, right, strict=True):
+            blank = " " * (width - cell.cell_len)
+            line = line.append(blank).append_text(cell) if to_the_right else line.append_text(cell).append(blank)
+            line.append(" " * COLUMN_GAP)
+        line.rstrip()
+        lines.append(line)
+    return lines
 
 
 def _text(cell: Cell) -> Text:

@@ -136,7 +136,7 @@ def _box(node: Node, place: tuple[float, float], note: str) -> str:
     name = node.name if len(node.name) <= 32 else f"...{node.name[-29:]}"
     words = note or node.kind.replace("_", " ")
     return (
-        f'<g><title>{html.escape(str(node))}</title>'
+        f"<g><title>{html.escape(str(node))}</title>"
         f'<rect class="node {kind}" x="{x:.0f}" y="{y:.0f}" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>'
         f'<text x="{x + 11:.0f}" y="{y + 18:.0f}">{html.escape(name)}</text>'
         f'<text class="soft" x="{x + 11:.0f}" y="{y + 33:.0f}">{html.escape(words)}</text></g>'

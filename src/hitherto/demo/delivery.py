@@ -86,29 +86,28 @@ def tell_checks(first: MaterializationReport, delivery: Delivery) -> Section:
     failed = next(check for check in delivery.rejected.broken_checks if check.severity == "fail" and not check.passed)
     rows: list[Sequence[Cell]] = [
         *_first_findings(first),
-        ("delivered", f"{VIEW}, {minute(DELIVERY)}: a file with -9999 for visibility in {delivery.broken_reports} reports"),
-        (Words("rejected", "bad"), f"run {delivery.rejected.run_id}: {failed.field}: {failed.name} ({failed.detail})"),
+        (
+            "delivered",
+            f"at {minute(DELIVERY)}, a weather file with visibility -9999 in {delivery.broken_reports} reports",
+        ),
+        (Words("rejected", "bad"), f"run {delivery.rejected.run_id}: {_text(failed)}"),
         (Words("still serving", "good"), f"{AIRPORT}: {delivery.during}: as before"),
         (Words("repaired", "good"), f"run {delivery.repaired.run_id}: {delivery.after}"),
     ]
     return Section(
         "Nothing bad gets served",
-        "Checks run in the statement that reads the rows. Until a run is published, nothing that anybody reads changes.",
+        "Until a run has passed its checks and is published, nothing that anybody reads changes.",
         (Grid(rows),),
     )
 
 
 def _first_findings(first: MaterializationReport) -> Iterator[Sequence[Cell]]:
-    warned = _first(first["airport_weather"], "warn")
-    yield Words("warning", "warn"), f"airport_weather: {_text(warned)}"
-    run = first["aircraft_history"]
-    never = max((one for one in run.checks if one.severity == "quarantine"), key=lambda one: one.broken)
-    yield (
-        Words("quarantine", "warn"),
-        f"aircraft_history: {run.rows_quarantined:,} of {run.rows_read:,} rows set aside, {never.broken:,} as {never.field} is null",
-    )
-    nulled = _first(first["airport_weather"], "nullify")
-    yield Words("made null", "warn"), f"airport_weather: {_text(nulled)}"
+    weather, history = first["airport_weather"], first["aircraft_history"]
+    never = max((one for one in history.checks if one.severity == "quarantine"), key=lambda one: one.broken)
+    set_aside = f"{history.rows_quarantined:,} of {history.rows_read:,} rows set aside: {never.field} is null in {never.broken:,}"
+    yield Words("warning", "warn"), f"airport_weather: {_text(_first(weather, 'warn'))}"
+    yield Words("made null", "warn"), f"airport_weather: {_text(_first(weather, 'nullify'))}"
+    yield Words("quarantine", "warn"), f"aircraft_history: {set_aside}"
 
 
 def _first(run: RunReport, severity: str) -> CheckResult:
@@ -116,4 +115,5 @@ def _first(run: RunReport, severity: str) -> CheckResult:
 
 
 def _text(check: CheckResult) -> str:
-    return f"{check.field}: {check.name} ({check.detail})"
+    least = f", which {check.at_least:.0%} must hold" if check.at_least is not None else ""
+    return f"{check.broken:,} of {check.rows:,} rows break {check.field} {check.name}{least}"

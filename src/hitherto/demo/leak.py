@@ -66,7 +66,7 @@ def tell_leak(report: LeakageReport, rows: int) -> Section:
     for reference, words in FEATURES.items():
         one = of_feature(report, reference)
         auc = Words(f"{one.auc:.3f}" if one.auc is not None else "-", "bad" if one.suspicious else "good")
-        note = Words("SUSPICIOUS: alone it all but decides the label", "bad") if one.suspicious else Words("")
+        note = Words("SUSPICIOUS: it knows the label", "bad") if one.suspicious else Words("")
         found.append((words, auc, f"{one.age_zero_share:.1%}", note))
     return Section(
         "A model that looks too good",
@@ -90,7 +90,7 @@ def _telling_row(table: pa.Table) -> int:
     leak, honest = (table.column(reference.replace(":", "__")) for reference in (LEAK, HONEST))
     summer = pc.greater_equal(table.column("event_timestamp"), pa.scalar(_SUMMER, pa.timestamp("us")))
     telling = pc.and_(summer, pc.and_(pc.greater_equal(leak, _SEEN), pc.less_equal(honest, _KNOWN)))
-    found = pc.indices_nonzero(pc.fill_null(telling, False))  # noqa: FBT003  (the value that stands for null)
+    found = pc.indices_nonzero(pc.fill_null(telling, False))
     return int(found[0].as_py())
 
 
@@ -110,7 +110,9 @@ def tell_row(one: ExplainedRow) -> Section:
         ("known", *(minute(side.available_time) for side in sides)),
         ("age, run", *(f"{side.age}, {side.run_id}" for side in sides)),
     ]
-    landed = f"It landed at {minute(one.arrived_at)}: until then nobody could know the first." if one.arrived_at else ""
+    landed = (
+        f"It arrived at {minute(one.arrived_at)}: until then nobody could know the first." if one.arrived_at else ""
+    )
     return Section(
         "One row explained",
         f"Every value says where it comes from. {one.aircraft} is to leave {one.airport} at {minute(one.time)}:",

@@ -94,7 +94,7 @@ def _leak(findings: Findings) -> Markup:
         element("div", bars, class_="card"),
         element("h3", f"{row.aircraft} is to leave {row.airport} at {minute(row.time)}: its last arrival delay"),
         explained,
-        element("p", f"It landed at {minute(row.arrived_at)}; until then nobody could know the first.", class_="soft"),
+        element("p", f"It arrived at {minute(row.arrived_at)}; until then nobody could know the first.", class_="soft"),
     )
 
 
@@ -107,7 +107,8 @@ def _checks(findings: Findings) -> Markup:
             (
                 badge("rejected", "bad"),
                 f"Run {delivery.rejected.run_id}: visibility is -9999 in {delivery.broken_reports} reports of the new file. "
-                + "; ".join(str(check) for check in delivery.rejected.broken_checks if check.severity == "fail") + ".",
+                + "; ".join(str(check) for check in delivery.rejected.broken_checks if check.severity == "fail")
+                + ".",
             ),
             (badge("still serving", "good"), f"A lookup gives {delivery.during}."),
             (badge("repaired", "good"), f"Run {delivery.repaired.run_id}; a lookup gives {delivery.after}."),
@@ -132,11 +133,20 @@ def _checks_of(run: RunReport) -> Markup:
         " ",
     )
     rows = [
-        (check.field or "the view", check.name, _verdict(check), f"{check.broken:,}", charts.bar(_holding(check)), check.detail)
+        (
+            check.field or "the view",
+            check.name,
+            _verdict(check),
+            f"{check.broken:,}",
+            charts.bar(_holding(check)),
+            check.detail,
+        )
         for check in sorted(run.checks, key=lambda one: (not one.broken, one.passed))
     ]
     return folded(
-        head, table(("of", "check", "said", ">broken by", "holds", "detail"), rows), opened=run.view == "airport_weather"
+        head,
+        table(("of", "check", "said", ">broken by", "holds", "detail"), rows),
+        opened=run.view == "airport_weather",
     )
 
 
@@ -156,7 +166,13 @@ def _training(findings: Findings) -> Markup:
     shown = [name for name in head.column_names if head.column_names.index(name) < 12]
     rows = [[_short(row[name]) for name in shown] for row in head.to_pylist()]
     coverage = [
-        (name, f"{one.found:,} of {one.rows:,}", charts.bar(one.found / max(one.rows, 1)), f"{one.expired:,}", f"{one.null_keys:,}")
+        (
+            name,
+            f"{one.found:,} of {one.rows:,}",
+            charts.bar(one.found / max(one.rows, 1)),
+            f"{one.expired:,}",
+            f"{one.null_keys:,}",
+        )
         for name, one in trained.training.coverage.views.items()
     ]
     return section(
@@ -208,7 +224,7 @@ def _profiles(stage: Stage, findings: Findings) -> Markup:
 def _card(name: str, kind: str, facts: Mapping[str, Any]) -> Markup:
     lines = [f"{kind}, {facts.get('null_share', 0.0):.1%} null"]
     if "distinct" in facts:
-        lines[0] += f", about {facts['distinct']:,} values"
+        lines[0] += f", ~{facts['distinct']:,} values"
     if facts.get("mean") is not None:
         lines.append(f"{_short(facts.get('min'))} to {_short(facts.get('max'))}, mean {_short(facts['mean'])}")
     shape: Content = ""
@@ -237,7 +253,7 @@ def _notes(lineage: Lineage) -> Iterator[tuple[Node, str]]:
     for node in lineage.nodes:
         details = lineage.details.get(node, {})
         if node.kind == "source_file" and "bytes" in details:
-            yield node, f"{details['rows']:,} rows, {details['bytes'] / 1_000_000:.1f} MB"
+            yield node, f"{details['rows']:,} rows, {details['bytes'] / 1_000:,.0f} kB"
         elif node.kind == "view_version":
             segments = [child for child in lineage.children.get(node, ()) if child.kind == "segment"]
             rows = sum(lineage.details.get(segment, {}).get("rows", 0) for segment in segments)
@@ -247,7 +263,18 @@ def _notes(lineage: Lineage) -> Iterator[tuple[Node, str]]:
 
 
 def _runs(stage: Stage) -> Markup:
-    heads = ("run", "view", "interval", "state", ">read", ">written", ">superseded", ">set aside", ">keys pushed", ">seconds")
+    heads = (
+        "run",
+        "view",
+        "interval",
+        "state",
+        ">read",
+        ">written",
+        ">superseded",
+        ">set aside",
+        ">keys pushed",
+        ">seconds",
+    )
     rows = [_run_row(run) for run in reversed(stage.store.list_runs())]
     return section(
         "Runs",

@@ -12,12 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from hitherto.demo.stage import DAYS, Stage
-from hitherto.demo.telling import Cell, Grid, Section, Words, minute
+from hitherto.demo.telling import Cell, Grid, Section, Tone, Words, minute
 from hitherto.demo.traffic import ROUTE, Traffic, ask
 from hitherto.monitoring.parity import ParityReport
 from hitherto.serving.server import running
 
 SERVICE = "delay_model"
+ASKED = "airport_weather:temperature"
+"""What the request to try asks for."""
 KEYS = ("aircraft", "airport", "alternate")
 SHOWN = {
     "airport_weather__temperature": "temperature",
@@ -91,8 +93,8 @@ def tell_served(served: Served, online: str) -> Section:
     lines = [Words(line) for line in _answers(served.example.answer)]
     return Section(
         "Lookups over HTTP",
-        f"POST {served.url}{ROUTE} at {minute(served.now)}, in Feast's JSON, from {online}.",
-        (Grid(timing, ("client and server on this machine", ">p50", ">p99", "")), *lines),
+        f"POST {ROUTE} at {minute(served.now)}, in Feast's JSON, from {online}.",
+        (Grid(timing, (served.url, ">p50", ">p99", "")), *lines),
     )
 
 
@@ -130,13 +132,16 @@ def _at_one_state(stage: Stage) -> ParityReport:
 def tell_parity(parity: Parity) -> Section:
     """N of N, and how many of them are values."""
     whole = parity.whole
-    tone = "good" if whole.ok else "bad"
+    tone: Tone = "good" if whole.ok else "bad"
     rows: list[Sequence[Cell]] = [
         (
-            Words(f"{whole.equal:,} of {whole.checked:,}", "good" if whole.ok else "bad"),
+            Words(f"{whole.equal:,} of {whole.checked:,}", tone),
             f"values and statuses equal offline and online; {whole.present_share:.1%} are PRESENT",
         ),
-        (f"{len(whole.instants)} instants", f"{len(OFFSETS)} in each of {len(parity.states)} published states, to {minute(parity.states[-1][0])}"),
+        (
+            f"{len(whole.instants)} instants",
+            f"{len(OFFSETS)} in each of {len(parity.states)} published states, to {minute(parity.states[-1][0])}",
+        ),
     ]
     rows += [(Words("differs", tone), str(one)) for one in whole.mismatches[:3]]
     return Section(

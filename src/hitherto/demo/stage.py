@@ -101,7 +101,11 @@ def _elsewhere(folder: Path, online: str) -> tuple[Config, str, str]:
     config = example.lay_out_settings(folder, url=url, project=project)
     given = Config(**{**config.model_dump(), "online": {"url": url, **secrets}})
     variables = " ".join(f"HITHERTO_ONLINE__{name.upper()}=..." for name in secrets)
-    return given, f"{urlsplit(url).netloc or urlsplit(url).path}, keys {project}:*", f"export {variables}" if variables else ""
+    return (
+        given,
+        f"{urlsplit(url).netloc or urlsplit(url).path}, keys {project}:*",
+        f"export {variables}" if variables else "",
+    )
 
 
 @contextmanager

@@ -22,14 +22,14 @@ from hitherto.materialization.report import MaterializationReport
 from hitherto.training.leakage import LeakageReport
 from hitherto.training.training_set import TrainingSet
 
-Tell = Callable[[Section], None]
+Tell = Callable[[Section | Words], None]
 TRAINING_SET = "delays"
 _HEAD_ROWS = 4
 _HEAD = {
     "event_timestamp": "scheduled",
     "aircraft": "aircraft",
     "airport": "airport",
-    "airport_weather__temperature": ">temperature",
+    "airport_weather__humidity": ">humidity",
     "aircraft_history__last_arrival_delay": ">last_arrival_delay",
     "airport_congestion__mean_departure_delay": ">mean_departure_delay",
     "late": "late",
@@ -94,6 +94,7 @@ def play(stage: Stage, tell: Tell) -> Findings:
         VerificationError: The broken delivery was not turned away, or did not leave the old values serving.
         HithertoError: Any step failed.
     """
+    tell(Words("Hitherto, on a year of flights from New York: will one leave more than 15 minutes late?", "strong"))
     first = _materialize(stage)
     stage.progress("Joining one feature by schedule, and as it was known")
     training, leakage = leak.too_good(stage)
@@ -168,8 +169,7 @@ def _cell(value: Any) -> str:
 def tell_closing(stage: Stage, findings: Findings, *, report: Path, program: str) -> Section:
     """Where it all is, and what to do next."""
     repo = f"{program} --repo {quote(str(stage.folder))}"
-    keys = {key: [findings.served.last[key]] for key in serving.KEYS}
-    request = {"feature_service": serving.SERVICE, "full_feature_names": True, "entities": keys}
+    request = {"features": [serving.ASKED], "entities": {"airport": [findings.served.last["airport"], "XXX"]}}
     commands = [
         stage.preparation,
         f"{repo} serve --now {minute(stage.clock.now)}",
@@ -181,7 +181,7 @@ def tell_closing(stage: Stage, findings: Findings, *, report: Path, program: str
     ]
     return Section(
         "Next",
-        f"Everything is in {stage.folder}; checks, profile and lineage on one page: {report}",
+        f"All of it on one page, with checks, profile and lineage: {report}",
         [Words(command) for command in commands if command],
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-Tone = Literal["", "good", "bad", "warn", "dim"]
+Tone = Literal["", "good", "bad", "warn", "dim", "strong"]
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,6 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.large_string()
     if at.is_binary_view(kind):
         return pa.large_binary()
-    if at.is_list_view(kind) or at.is_large_list_view(kind):
-        return pa.large_list(kind.value_field)
     if at.is_map(kind):
         return pa.list_(pa.struct([kind.key_field, kind.item_field]))
     return kind
@@ -117,7 +115,9 @@ def _plain_array(array: pa.Array) -> pa.Array:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(at.is_list(kind) or at.is_large_list(kind) or at.is_fixed_size_list(kind))
+    # Views of lists are read as they are: pyarrow's cast to a list gives empty ones a length of -1.
+    tests = (at.is_list, at.is_large_list, at.is_fixed_size_list, at.is_list_view, at.is_large_list_view)
+    return any(test(kind) for test in tests)
 
 
 def _kind_text(kind: pa.DataType) -> str:

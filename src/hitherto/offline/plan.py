@@ -9,7 +9,7 @@ from pathlib import Path
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.registry.ledger import Piece
 from hitherto.registry.records import Segment
-from hitherto.timeline import Interval
+from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.types import DataType
 
 KEY_ID_TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Date", "Timestamp")
@@ -37,6 +37,16 @@ class AgeLimit:
 
     since: int | None
     micros: int | None
+
+
+def in_force(limits: Iterable[AgeLimit], time: int) -> int | None:
+    """The duration that held at an instant, in microseconds; None is for ever.
+
+    >>> in_force([AgeLimit(None, 60), AgeLimit(1_000, 90)], 999), in_force([AgeLimit(None, 60), AgeLimit(1_000, 90)], 1_000)
+    (60, 90)
+    """
+    held = [one for one in limits if one.since is None or one.since <= time]
+    return max(held, key=lambda one: MIN_INSTANT - 1 if one.since is None else one.since).micros if held else None
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import os
 import threading
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from hitherto.encoding.row_codec import NULL
 from hitherto.online.answer import Answer, Status
@@ -30,6 +31,16 @@ _PRESENT, _NULL_VALUE, _NOT_FOUND, _OUTSIDE = (
     STATUSES.index(one) for one in (Status.PRESENT, Status.NULL_VALUE, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)
 )
 _MICROS = 1_000_000
+
+
+def forget_dead_workers() -> None:
+    """Take the gauges of workers that died out of the sum; what they counted stays."""
+    for path in Path(os.environ[FOLDER_VARIABLE]).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client leaves it untyped
 
 
 class BucketHistogram(Histogram):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import os
 import shutil
 import socket
@@ -34,6 +35,8 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 6566
 _HANDOVER = "_HITHERTO_WORKER"
 _METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _START_SECONDS = 30.0
+_HIGHEST_PORT = 65_535
+logger = logging.getLogger("hitherto.serving")
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -92,7 +95,9 @@ def run(
             # Opened once before there are workers: interrupted runs are finished, and what is wrong is said by one.
             with store:
                 store.registry.snapshot()
-            _run_workers(listener, workers, {"repo_path": str(Path(repo_path).absolute()), "env": env, "now": now})
+            _run_workers(
+                store.config, listener, workers, {"repo_path": str(Path(repo_path).absolute()), "env": env, "now": now}
+            )
 
 
 @contextmanager
@@ -121,7 +126,10 @@ def running(store: FeatureStore, *, host: str = DEFAULT_HOST, port: int = 0) -> 
 def worker_app() -> FastAPI:
     """The app of one worker process: what uvicorn calls there."""
     from hitherto.serving.app import create_app
+    from hitherto.serving.metrics import forget_dead_workers
 
+    # A worker that is started again takes the place of one that died.
+    forget_dead_workers()
     told = json.loads(os.environ[_HANDOVER])
     store = FeatureStore(told["repo_path"], env=told["env"], clock=clock_at(told["now"]))
     return create_app(store, close_store=True)
@@ -161,6 +169,9 @@ def _is_loopback(host: str) -> bool:
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens; bound by us, so that what is wrong is an error of ours and no exit."""
+    if not 0 <= port <= _HIGHEST_PORT:
+        # getaddrinfo would take the rest of a division.
+        raise UsageError(f"port={port} is no port: they go from 0, which takes a free one, to {_HIGHEST_PORT}.")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -172,7 +183,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         except BaseException:
             listener.close()
             raise
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"The server cannot listen at {host}, port {port}: {reason}. Give another --host or --port."
@@ -186,25 +197,28 @@ def _run_here(store: FeatureStore, listener: socket.socket) -> None:
     from hitherto.serving.app import create_app
 
     app = create_app(store, close_store=True)
-    uvicorn.Server(uvicorn.Config(app, log_config=_LOGGING, **_address(listener), **_UVICORN)).run(sockets=[listener])
+    server = uvicorn.Server(uvicorn.Config(app, log_config=_LOGGING, **_UVICORN))
+    _announce(store.config, listener)
+    server.run(sockets=[listener])
 
 
-def _run_workers(listener: socket.socket, workers: int, told: dict[str, Any]) -> None:
+def _run_workers(config: Config, listener: socket.socket, workers: int, told: dict[str, Any]) -> None:
     folder = tempfile.mkdtemp(prefix="hitherto-metrics-")
     os.environ[_HANDOVER], os.environ[_METRICS_FOLDER] = json.dumps(told), folder
     try:
-        config = uvicorn.Config(
-            f"{__name__}:{worker_app.__name__}",
-            factory=True,
-            workers=workers,
-            log_config=_LOGGING,
-            **_address(listener),
-            **_UVICORN,
-        )
-        Multiprocess(config, sockets=[listener]).run()
+        target = f"{__name__}:{worker_app.__name__}"
+        shared = uvicorn.Config(target, factory=True, workers=workers, log_config=_LOGGING, **_UVICORN)
+        _announce(config, listener)
+        Multiprocess(shared, sockets=[listener]).run()
     finally:
         del os.environ[_HANDOVER], os.environ[_METRICS_FOLDER]
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _announce(config: Config, listener: socket.socket) -> None:
+    logger.info("Serving %s at %s", config.project, _url(listener))
+    if config.tokens_path is None and not _is_loopback(listener.getsockname()[0]):
+        logger.warning("There are no tokens: whoever reaches this address can read and write features.")
 
 
 def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
@@ -213,12 +227,6 @@ def _wait_for(server: uvicorn.Server, thread: threading.Thread) -> None:
         if not thread.is_alive() or time.monotonic() > deadline:
             raise HithertoError("The server did not start. Its log says why.")
         time.sleep(0.005)
-
-
-def _address(listener: socket.socket) -> dict[str, Any]:
-    # For the line that says where it listens: uvicorn is given the socket, not the address.
-    host, port = listener.getsockname()[:2]
-    return {"host": host, "port": port}
 
 
 def _url(listener: socket.socket) -> str:

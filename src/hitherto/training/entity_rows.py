@@ -51,7 +51,11 @@ def _refuse_same_letters(columns: Iterable[str]) -> None:
     for column in columns:
         other = seen.setdefault(column.lower(), column)
         if other != column or column in ("__row", "__time"):
-            what = f"{other!r} and {column!r} differ only in case" if other != column else f"{column!r} is a name of our own"
+            what = (
+                f"{other!r} and {column!r} differ only in case"
+                if other != column
+                else f"{column!r} is a name of our own"
+            )
             raise UsageError(f"The key columns of the entity rows cannot be told apart in SQL: {what}. Rename one.")
 
 

@@ -57,14 +57,26 @@ class Explanation:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-def rule(*, state: int, age: timedelta | None, ttl: int | None, null_time: bool, null_key: bool, missing: bool) -> str:
-    """The sentence for one view."""
+def rule(
+    *,
+    state: int,
+    age: timedelta | None,
+    ttl: int | None,
+    retention: int | None,
+    null_time: bool,
+    null_key: bool,
+    missing: bool,
+) -> str:
+    """The sentence for one view. `ttl` and `retention` in microseconds, as they were at the row's time."""
     if null_time:
         return "null: the entity row has no time (semantics 3)."
     if null_key:
         return "null: a key of the entity row is null (semantics 3)."
     if missing:
         return "null: the row needs a range that no run has published."
+    if age is None and retention is not None:
+        limit = duration_text(timedelta(microseconds=retention))
+        return f"null: no row of this key was known by then and within the online retention of {limit}."
     if age is None:
         return "null: no row of this key was known by then."
     if state != 1:

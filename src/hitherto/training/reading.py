@@ -6,11 +6,12 @@ from pathlib import Path
 
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
-from hitherto.errors import IntervalError, NotMaterializedError, UsageError
+from hitherto.errors import IntervalError, NameCollisionError, NotMaterializedError, UnknownNameError, UsageError
 from hitherto.offline.duckdb import reading
 from hitherto.offline.duckdb.connection import connect
 from hitherto.offline.plan import SegmentRead, visible_state
 from hitherto.registry import ledger
+from hitherto.registry.references import refuse_entity_collisions, resolve
 from hitherto.registry.sqlite import Registry
 from hitherto.result import Result
 from hitherto.timeline import MAX_INSTANT, MIN_INSTANT, Interval, instant
@@ -30,11 +31,15 @@ def read(context: TrainingContext, name: str, start: int | None, end: int | None
 def read_latest(context: TrainingContext, what: str | FeatureService | FeatureView, at: int | None) -> Result:
     """For each key the row that a lookup at an instant would give.
 
-    A service is read view by view; its views must then share their key columns.
+    A service is read view by view; its views must then share their key columns. Where two features have one name, all are
+    called `view__feature`.
     """
     moment = at if at is not None else instant(context.clock(), what="clock")
-    services = context.registry.snapshot().definitions.feature_services
+    snapshot = context.registry.snapshot()
+    services = snapshot.definitions.feature_services
     if isinstance(what, str) and what not in services:
+        if what.partition("@")[0] not in snapshot.views:
+            raise UnknownNameError("feature view or feature service", what, [*snapshot.views, *services])
         return _latest(context, what, moment)
     if isinstance(what, FeatureView):
         return _latest(context, what.name, moment)
@@ -50,26 +55,25 @@ def _latest(context: TrainingContext, name: str, at: int) -> Result:
 
 def _latest_of_service(context: TrainingContext, service: FeatureService, at: int) -> Result:
     """The views of a service side by side, one row for each key that any of them has."""
-    joined = None
-    keys: list[str] = []
-    for projection in service.projections:
-        table = _latest(context, projection.view.name, at).to_arrow()
-        columns = projection.key_columns
-        if joined is not None and list(columns.values()) != keys:
+    snapshot = context.registry.snapshot()
+    try:
+        requested = resolve(snapshot, service)
+    except NameCollisionError:
+        requested = resolve(snapshot, service, full_feature_names=True)
+    keys = list(requested.views[0].key_columns.values())
+    refuse_entity_collisions(requested.outputs, keys)
+    tables = []
+    for view in requested.views:
+        columns = list(view.key_columns.values())
+        if columns != keys:
             raise UsageError(
-                f"Feature service {service.name!r} joins views with different keys ({', '.join(keys)}; {', '.join(columns.values())}), "
+                f"Feature service {service.name!r} joins views with different keys ({', '.join(keys)}; {', '.join(columns)}), "
                 "so there is no one row per key. Read its views one by one."
             )
-        keys = list(columns.values())
-        names = {**columns, **{feature: feature for feature in projection.feature_names}}
-        part = table.select(list(names)).rename_columns(list(names.values()))
-        joined = (
-            part
-            if joined is None
-            else joined.join(part, keys=keys, join_type="full outer", right_suffix=f"__{projection.name}")
-        )
-    assert joined is not None
-    return Result(joined.sort_by([(key, "ascending") for key in keys]) if keys else joined)
+        latest = _latest(context, view.served.definition.name, at).to_arrow()
+        tables.append(latest.select([*view.key_columns, *view.features]).rename_columns([*keys, *view.outputs]))
+    with connect(context.limits) as con:
+        return Result(reading.side_by_side(con, tables, keys).select([*keys, *requested.outputs]))
 
 
 def published(context: TrainingContext, name: str) -> tuple[FeatureView, tuple[SegmentRead, ...]]:

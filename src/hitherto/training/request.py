@@ -166,7 +166,9 @@ def _refuse_mixed(view: RequestedView, versions: Sequence[ViewVersion]) -> None:
     for what, names in (("join key", tuple(view.key_columns)), ("feature", view.features)):
         for name in names:
             kinds = {one.version: kind for one in versions if (kind := _type_of(one.definition, name)) is not None}
-            if len(set(kinds.values())) < 2 or (what == "feature" and len({_family(one) for one in kinds.values()}) == 1):
+            if len(set(kinds.values())) < 2 or (
+                what == "feature" and len({_family(one) for one in kinds.values()}) == 1
+            ):
                 continue
             told = ", ".join(f"{kind!r} in version {number}" for number, kind in kinds.items())
             last = versions[-1]

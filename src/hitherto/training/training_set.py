@@ -118,11 +118,12 @@ class TrainingSet(Result):
     ) -> ViewExplanation:
         reads = self._request.plan.views[name]
         found = answer.winners[name]
+        run_id = found.run_ids[row].as_py()
+        read = next((one for one in reads if any(part.run_id == run_id for part in one.segments)), reads[-1])
         key = {key: self._request.entity.column(column)[row].as_py() for key, column in read.key_columns.items()}
         event, created, available = (_instant(column, row) for column in (found.event, found.created, found.available))
         null_time = bool(answer.null_times[row])
         age = None if event is None or null_time else to_datetime(int(answer.times[row])) - event
-        run_id = found.run_ids[row].as_py()
         outputs = [output for output in self._request.plan.outputs if any(output in one.outputs for one in reads)]
         return ViewExplanation(
             view=name,
@@ -141,7 +142,8 @@ class TrainingSet(Result):
                 ttl=in_force(read.ttl, int(answer.times[row])),
                 retention=in_force(read.online_retention, int(answer.times[row])),
                 null_time=null_time,
-                null_key=any(value is None for value in key.values()),
+                # NaN is how pandas writes a null among its floats.
+                null_key=any(value is None or value != value for value in key.values()),
                 missing=bool(answer.missing[name][row]),
             ),
         )

@@ -36,7 +36,7 @@ def test_lookups_are_counted_by_status_of_request_and_of_value(fresh: Client):
         status: found[f'hitherto_lookup_values_total{{feature_view="weather",status="{status}"}}']
         for status in ("PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE")
     }
-    # JFK: both; LGA: dry, and a null; OLD: two outside; XXX and null: four not found; then two more present.
+    # JFK: both; LGA: dry, and a null; OLD: two outside; the unknown and the null key: four not found; then two more present.
     assert values == {"PRESENT": 5, "NULL_VALUE": 1, "NOT_FOUND": 4, "OUTSIDE_MAX_AGE": 2}
     assert found['hitherto_lookup_values_total{feature_view="totals",status="PRESENT"}'] == 2
     assert found[f'hitherto_requests_total{{route="{LOOKUP_ROUTE}",status="200"}}'] == 2
@@ -94,3 +94,17 @@ def test_workers_add_up(tmp_path: Path):
     for expected in (1.0, 2.0):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
         assert f'hitherto_requests_total{{route="/health",status="200"}} {expected}' in done.stdout
+
+
+def test_a_worker_that_died_leaves_its_counts_but_not_its_gauges(tmp_path: Path):
+    code = (
+        "from hitherto.serving.metrics import Metrics, forget_dead_workers\n"
+        "forget_dead_workers()\n"
+        "metrics = Metrics()\n"
+        "metrics.count('/health', 200, 0.001)\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert len(list(tmp_path.glob("counter_*.db"))) == 3
+    assert len(list(tmp_path.glob("gauge_live*.db"))) == 1

@@ -66,8 +66,11 @@ def test_an_address_that_is_taken_is_said(tmp_path: Path):
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1, port {port}"):
             run(tmp_path, port=port)
-    with pytest.raises(UsageError, match="cannot listen at"):
-        run(tmp_path, port=70_000)
+    with pytest.raises(UsageError, match="cannot listen at no-such-host"):
+        run(tmp_path, host="no-such-host.invalid", insecure=True)
+    for port in (-1, 65_536):
+        with pytest.raises(UsageError, match="is no port"):
+            run(tmp_path, port=port)
 
 
 def test_a_clock_that_is_set_stands_still():

@@ -61,7 +61,9 @@ def _remedy(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return " The disk is full: free some space and run the command again; nothing that was published is touched."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        return " Make the directory writable for this user, or set offline.path or offline.temp_directory to one that is."
+        return (
+            " Make the directory writable for this user, or set offline.path or offline.temp_directory to one that is."
+        )
     return ""
 
 

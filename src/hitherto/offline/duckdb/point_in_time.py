@@ -1,13 +1,17 @@
 """Point-in-time retrieval (semantics 3): plan -> SQL text -> columns in the order of the entity rows.
 
-For each view: find each entity row's winner with narrow joins (ASOF on the segment's index of winners, by one integer
-key), then fetch the features by row id, then place them by row number. Wide rows are never sorted or carried through
-a join. ttl is applied after the join: inside an ASOF condition it would turn the join into a nested loop.
+For each view: find each entity row's winner with narrow joins by one integer key, then fetch the features by row id, then
+place them by row number. Wide rows are never sorted or carried through a join. Row ids of a segment follow the order of
+rows, so the winner is the highest row id available by then: a join and a `max`. Only for keys with many rows, where that
+join would be quadratic, ASOF on the segment's index of winners; 10 M rows and 1 M entity rows of keys with ten rows each
+take 0.27 s so, and 0.98 s with ASOF for all.
+ttl is applied after the join: inside an ASOF condition it would turn the join into a nested loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import duckdb
@@ -62,6 +66,8 @@ def retrieve(con: duckdb.DuckDBPyConnection, read: ViewRead, rows: int) -> Winne
             fetched = _empty(read)
         else:
             with attached(con, read.segments, view=read.name):
+                # Rows are placed by their number afterwards; without an order to keep, the fetch takes half the time.
+                con.execute("set preserve_insertion_order = false")
                 for statement in (*_candidates(read), *_winners(read)):
                     con.execute(statement)
                 fetched = con.sql(fetch(read)).to_arrow_table()
@@ -79,22 +85,31 @@ def register(con: duckdb.DuckDBPyConnection, entity_rows: pa.Table) -> None:
 
 
 def _candidates(read: ViewRead) -> list[str]:
-    """For each segment, a table (row, winner's row id) of the entity rows that it has something for."""
+    """For each segment, a table (row, time, winner's row id) of the entity rows that it has something for."""
     return [
-        f"create or replace temp table __candidates_{number} as {_asof(read, number, segment)}"
+        f"create or replace temp table __candidates_{number} as with requests as materialized ({_requests(read, segment)}) "
+        f"{_joined(segment)} union all {_asof(segment)}"
         for number, segment in enumerate(read.segments)
     ]
 
 
-def _asof(read: ViewRead, number: int, segment: SegmentRead) -> str:
-    requests = _requests(read, segment)
+def _joined(segment: SegmentRead) -> str:
+    """Winners of keys with few rows: of all pairs the highest row id."""
+    available = f"and r.{TIME} >= s.{AVAILABLE}"
+    counts = "" if segment.whole else f" and ({inside(segment.intervals, column='s.' + AVAILABLE)})"
     return (
-        f"with requests as materialized ({requests}), "
-        f"bounds as (select max({TIME}) as latest from requests), "
-        f"winners as ({_index(segment)} "
-        # ASOF gets no filter from its other side, so the semi-join and the time bound are spelled out.
-        f"and {KEY} in (select {KEY} from requests) and {AVAILABLE} <= (select latest from bounds)) "
-        f"select r.{ROW}, w.__winner from requests r asof join winners w on r.{KEY} = w.{KEY} and r.{TIME} >= w.{AVAILABLE}"
+        f"select r.{ROW}, any_value(r.{TIME}) as {TIME}, max(s.rowid) as __winner "
+        f"from (from requests anti join {alias(segment)}.hot using ({KEY})) r "
+        f"join {alias(segment)}.rows s on r.{KEY} = s.{KEY} {available}{counts} group by r.{ROW}"
+    )
+
+
+def _asof(segment: SegmentRead) -> str:
+    """Winners of hot keys. ASOF gets no filter from its other side, so the semi-join is spelled out."""
+    hot = f"(from requests semi join {alias(segment)}.hot using ({KEY}))"
+    return (
+        f"select r.{ROW}, r.{TIME}, w.__winner from {hot} r "
+        f"asof join ({_index(segment)} and {KEY} in (select {KEY} from {hot})) w on r.{KEY} = w.{KEY} and r.{TIME} >= w.{AVAILABLE}"
     )
 
 
@@ -139,12 +154,13 @@ def _winners(read: ViewRead) -> list[str]:
     if len(read.segments) == 1:
         return []
     parts = [
-        f"select c.{ROW}, {rank(prefix='s.')} as __rank, {number} as __segment, c.__winner "
+        f"select c.{ROW}, c.{TIME}, {rank(prefix='s.')} as __rank, {number} as __segment, c.__winner "
         f"from __candidates_{number} c join {alias(segment)}.rows s on s.rowid = c.__winner"
         for number, segment in enumerate(read.segments)
     ]
     return [
-        f"create or replace temp table __chosen as select {ROW}, arg_max({{segment: __segment, winner: __winner}}, __rank) as __place "
+        f"create or replace temp table __chosen as select {ROW}, any_value({TIME}) as {TIME}, "
+        f"arg_max({{segment: __segment, winner: __winner}}, __rank) as __place "
         f"from ({' union all '.join(parts)}) group by {ROW}"
     ]
 
@@ -155,12 +171,12 @@ def fetch(read: ViewRead) -> str:
     for number, segment in enumerate(read.segments):
         chosen = f"__candidates_{number}"
         if len(read.segments) > 1:
-            chosen = f"(select {ROW}, __place.winner as __winner from __chosen where __place.segment = {number})"
+            chosen = f"(select {ROW}, {TIME}, __place.winner as __winner from __chosen where __place.segment = {number})"
         features = "".join(f", s.{quote(feature)}" for feature in read.features)
-        state = f"case when {_older('s', 'e', read.online_retention)} then 0 when {_older('s', 'e', read.ttl)} then {EXPIRED} else {FOUND} end"
+        state = f"case when {_older('s', 'c', read.online_retention)} then 0 when {_older('s', 'c', read.ttl)} then {EXPIRED} else {FOUND} end"
         parts.append(
             f"select c.{ROW}, ({state})::tinyint as __state, {number}::integer as __segment, s.{EVENT}, s.{CREATED}, s.{AVAILABLE}{features} "
-            f"from {chosen} c join {alias(segment)}.rows s on s.rowid = c.__winner join {ENTITY_ROWS} e on e.{ROW} = c.{ROW}"
+            f"from {chosen} c join {alias(segment)}.rows s on s.rowid = c.__winner"
         )
     return " union all ".join(parts)
 
@@ -196,27 +212,27 @@ def _empty(read: ViewRead) -> pa.Table:
 
 
 def _placed(read: ViewRead, fetched: pa.Table, rows: int) -> Winners:
-    """Put fetched rows where their entity rows are: a scatter of places, then one take per column."""
-    fetched = fetched.combine_chunks()
+    """Put fetched rows where their entity rows are: a scatter of places, then one take per column, two at a time.
+
+    A take lets other threads run: 0.09 s instead of 0.17 for 1 M rows of ten features.
+    """
     place = np.full(rows, -1, dtype=np.int64)
     place[fetched.column(ROW).to_numpy()] = np.arange(fetched.num_rows)
     state_of = np.append(fetched.column("__state").to_numpy(), np.int8(0))
     state = state_of[place]
-    values, times = _taker(place, state == FOUND), _taker(place, state > 0)
+    valid, there = pa.array(place, mask=state != FOUND), pa.array(place, mask=state == 0)
+    wanted = {**dict.fromkeys(read.features, valid), **dict.fromkeys((EVENT, CREATED, AVAILABLE, "__segment"), there)}
+    with ThreadPoolExecutor(2) as pool:
+        taken = dict(zip(wanted, pool.map(lambda name: _take(fetched.column(name), wanted[name]), wanted), strict=True))
     kinds = {field.name: field.dtype.arrow for field in read.view.schema}
-    columns = [values(fetched.column(feature)).cast(kinds[feature]) for feature in read.features]
-    instants = [times(fetched.column(name)) for name in (EVENT, CREATED, AVAILABLE)]
+    table = pa.Table.from_arrays(
+        [taken[feature].cast(kinds[feature]) for feature in read.features], names=list(read.outputs)
+    )
     run_ids = pa.array([segment.run_id for segment in read.segments], pa.string())
-    runs = run_ids.take(times(fetched.column("__segment"))) if len(run_ids) else pa.nulls(rows, pa.string())
-    table = pa.Table.from_arrays(columns, names=list(read.outputs))
-    return Winners(table, state, instants[0], instants[1], instants[2], runs)
+    runs = run_ids.take(taken["__segment"]) if len(run_ids) else pa.nulls(rows, pa.string())
+    return Winners(table, state, taken[EVENT], taken[CREATED], taken[AVAILABLE], runs)
 
 
-def _taker(place: np.ndarray, valid: np.ndarray) -> Callable[[pa.ChunkedArray], pa.Array]:
-    """A function that takes a fetched column into the order of the entity rows, null where `valid` says no."""
-    indices = pa.array(place, mask=~valid)
-
-    def take(column: pa.ChunkedArray) -> pa.Array:
-        return pa.concat_arrays(column.chunks or [pa.array([], column.type)]).take(indices)
-
-    return take
+def _take(column: pa.ChunkedArray, places: pa.Array) -> pa.Array:
+    """A fetched column in the order of the entity rows, null where there is no place."""
+    return pa.concat_arrays(column.chunks or [pa.array([], column.type)]).take(places)

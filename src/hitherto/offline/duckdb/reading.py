@@ -38,6 +38,22 @@ def read_latest(
     return _run(con, view, state, query)
 
 
+def side_by_side(con: duckdb.DuckDBPyConnection, tables: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
+    """Tables of one row per key as one table: a row for each key that any of them has, in the order of keys."""
+    kinds = {field.name: field.type for table in tables for field in table.schema}
+    one = "__one"
+    for number, table in enumerate(tables):
+        con.register(f"__part{number}", table.append_column(one, pa.array([0] * len(table), pa.int8())))
+    using = f" using ({quote_all([*keys, one])})"
+    joined = "".join(f" full outer join __part{number}{using}" for number in range(1, len(tables)))
+    ordered = f" order by {quote_all(keys)}" if keys else ""
+    with storage_errors("Joining the views of a feature service"):
+        con.execute("set preserve_insertion_order = true")
+        # The query must end while the registered tables still live.
+        table = con.sql(f"select {quote_all(kinds)} from __part0{joined}{ordered}").to_arrow_table()
+    return table.cast(pa.schema(list(kinds.items())))
+
+
 def content_rows(view: FeatureView, state: Sequence[SegmentRead], interval: Interval) -> str:
     """A relation of the published rows in an interval, as segments hold them."""
     return f"(select {quote_all(row_columns(view))} from ({rows_of_all(view, state)}) where {inside([interval])})"

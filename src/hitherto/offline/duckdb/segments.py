@@ -1,8 +1,8 @@
 """Writing and checking segments.
 
 A segment is one DuckDB file: `rows`, clustered by key and the order of rows; `keys`, a dictionary from key columns to the
-integer key id, where the key is not an integer itself; `winners`, for each key and available time the row that is the
-greatest of all that were available by then, where that is not simply the newest row.
+integer key id, where the key is not an integer itself; `hot`, the keys with more than 64 rows; `winners`, for each key and
+available time the row that is the greatest of all that were available by then, where that is not simply the newest row.
 Row ids of `rows` follow the order, so "the greatest" of a key is the highest row id; the writer proves it for every file.
 """
 
@@ -35,6 +35,10 @@ from hitherto.offline.duckdb.names import (
     row_columns,
 )
 from hitherto.sql import quote, quote_all, text
+
+
+# A join of all pairs beats ASOF up to about a hundred rows per key where one row in ten is asked for, up to fewer where more are.
+HOT_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def write(
         try:
             with _attached(con, temporary, read_only=False):
                 superseded = _write_rows(con, view, relation, row_bytes)
+                _write_hot(con)
                 indexed = _write_winners(con, view)
                 con.execute("checkpoint __new")
             with _attached(con, temporary, read_only=True):
@@ -146,6 +151,13 @@ def _without_superseded(
         f"(select arg_max(rowid, {row_bytes}) from __tied group by {', '.join(columns)})"
     )
     return "__distinct", int(rows) - int(ties)
+
+
+def _write_hot(con: duckdb.DuckDBPyConnection) -> None:
+    """Name the keys whose rows are too many to join them all (see point_in_time.py)."""
+    con.execute(
+        f"create table __new.hot as select {KEY} from __new.rows group by {KEY} having count(*) > {HOT_ROWS} order by {KEY}"
+    )
 
 
 def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> bool:

@@ -1,0 +1,160 @@
+"""Retrieval over several, partly masked segments against the same by hand; and its SQL text."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hitherto.offline.duckdb import point_in_time
+from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND
+from hitherto.offline.plan import AgeLimit, SegmentRead, ViewRead
+from unit.offline.engine import engine, rank
+from unit.offline.states import VIEWS, State, state
+
+
+def read_of(one: State, segments: tuple[SegmentRead, ...] | None = None, **changes: Any) -> ViewRead:
+    parts = {
+        "name": "things",
+        "view": one.view,
+        "version": 1,
+        "key_columns": {key: f"E {key}" for key in one.view.join_keys},
+        "features": ("x",),
+        "outputs": ("out",),
+        "segments": one.segments if segments is None else segments,
+    }
+    return ViewRead(**{**parts, **changes})
+
+
+def entity_table(one: State, asked: list[tuple[tuple[Any, ...], int | None]]) -> pa.Table:
+    columns: dict[str, pa.Array] = {
+        "__row": pa.array(range(len(asked)), pa.int64()),
+        "__time": pa.array([at for _, at in asked], pa.timestamp("us")),
+    }
+    for place, (key, kind) in enumerate(one.view.join_keys.items()):
+        columns[f"E {key}"] = pa.array([values[place] for values, _ in asked], kind.arrow)
+    return pa.table(columns)
+
+
+def questions(one: State, rng: random.Random) -> list[tuple[tuple[Any, ...], int | None]]:
+    keys = [*one.all_keys, (99, "no")[: one.keys], *([(None, "a")[: one.keys]] if one.keys else [])]
+    asked: list[tuple[tuple[Any, ...], int | None]] = [(key, at) for key in keys for at in [*range(-8, 95, 3), None]]
+    rng.shuffle(asked)
+    return asked + asked[:5]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize(("parts", "ttl"), [(1, None), (3, None), (3, 4)])
+def test_each_entity_row_gets_the_greatest_row_available_by_its_time(
+    name: str, parts: int, ttl: int | None, tmp_path: Path
+) -> None:
+    with state(name, tmp_path, parts=parts, seed=parts) as (con, one):
+        asked = questions(one, random.Random(7))
+        point_in_time.register(con, entity_table(one, asked))
+        limits = (AgeLimit(None, ttl),)
+        found = point_in_time.retrieve(con, read_of(one, ttl=limits), len(asked))
+    values = found.values.column("out").to_pylist()
+    for place, (key, at) in enumerate(asked):
+        known = [row for row in one.of_key(key) if at is not None and None not in key and row[one.keys + 2] <= at]
+        winner = max(known, key=lambda row: rank(row, one.keys)) if known else None
+        if winner is None:
+            assert (found.state[place], values[place], found.event[place].as_py()) == (0, None, None)
+            continue
+        expired = ttl is not None and winner[one.keys] < (at or 0) - ttl
+        assert found.state[place] == (EXPIRED if expired else FOUND)
+        assert repr(values[place]) == repr(None if expired else winner[-1])
+        assert (found.event[place].value, found.available[place].value) == (winner[one.keys], winner[one.keys + 2])
+        assert found.created[place].value == winner[one.keys + 1]
+        assert found.run_ids[place].as_py() in {segment.run_id for segment in one.segments}
+
+
+def test_a_retention_hides_a_row_wholly_and_limits_hold_from_their_instants_on(tmp_path: Path) -> None:
+    with state("no key", tmp_path, parts=1) as (con, one):
+        newest = max(row[0] for row in one.rows)
+        asked: list[tuple[tuple[Any, ...], int | None]] = [
+            ((), newest + after) for after in (60, 100, 101, 200, 201, 301)
+        ]
+        point_in_time.register(con, entity_table(one, asked))
+        read = read_of(
+            one,
+            ttl=(AgeLimit(None, 50), AgeLimit(newest + 90, None), AgeLimit(newest + 200, 200)),
+            online_retention=(AgeLimit(None, 300),),
+        )
+        found = point_in_time.retrieve(con, read, len(asked))
+    assert found.state.tolist() == [EXPIRED, FOUND, FOUND, FOUND, EXPIRED, 0]
+    assert found.event[5].as_py() is None
+
+
+def test_a_served_segment_is_seen_only_by_entity_rows_of_its_span(tmp_path: Path) -> None:
+    with state("no key", tmp_path, parts=1) as (con, one):
+        (segment,) = one.segments
+        served = SegmentRead(segment.path, "r", segment.intervals, segment.whole, segment.indexed, (100, 200))
+        open_end = SegmentRead(segment.path, "r", segment.intervals, segment.whole, segment.indexed, (300, None))
+        asked: list[tuple[tuple[Any, ...], int | None]] = [((), at) for at in (99, 100, 199, 200, 299, 300, 10**9)]
+        point_in_time.register(con, entity_table(one, asked))
+        found = point_in_time.retrieve(con, read_of(one, (served, open_end)), len(asked))
+    assert found.state.tolist() == [0, FOUND, FOUND, 0, 0, FOUND, FOUND]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_nothing_published_answers_nulls_of_the_right_type(name: str, tmp_path: Path) -> None:
+    with state(name, tmp_path, parts=0) as (con, one), engine() as con:
+        asked: list[tuple[tuple[Any, ...], int | None]] = [((1, "a")[: len(one.view.join_keys)], 5)]
+        point_in_time.register(con, entity_table(one, asked))
+        found = point_in_time.retrieve(con, read_of(one), 1)
+    assert found.values.to_pylist() == [{"out": None}]
+    assert found.values.schema.types == [pa.float64()]
+    assert found.state.tolist() == [0]
+    assert found.run_ids.to_pylist() == [None]
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_no_entity_row_gets_no_row(name: str, tmp_path: Path) -> None:
+    with state(name, tmp_path) as (con, one):
+        point_in_time.register(con, entity_table(one, []))
+        assert point_in_time.retrieve(con, read_of(one), 0).values.num_rows == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_large_result_keeps_the_order_of_its_entity_rows(threads: int, tmp_path: Path) -> None:
+    with state("one key", tmp_path) as (_, one), engine(threads=threads) as con:
+        # More than the engine's row groups, so that several threads have a part each.
+        rows = 150_000
+        keys = np.random.default_rng(1).integers(0, 5, rows)
+        table = pa.table(
+            {"__row": np.arange(rows), "__time": pa.array(np.full(rows, 89)).cast(pa.timestamp("us")), "E k0": keys}
+        )
+        point_in_time.register(con, table)
+        found = point_in_time.retrieve(con, read_of(one), rows)
+        newest = {key[0]: max(one.of_key(key), key=lambda row: rank(row, 1))[-1] for key in one.all_keys}
+    answers = found.values.column("out").to_numpy()
+    for key in range(5):
+        mine = np.unique(answers[keys == key].astype(str))
+        assert mine.tolist() == [str(np.float64("nan") if newest.get(key) is None else np.float64(newest[key]))]
+
+
+def test_one_hot_key_is_not_quadratic(tmp_path: Path) -> None:
+    from unit.offline.engine import reads, write
+    from unit.offline.states import view_of
+
+    view, rows = view_of(), 60_000
+    with engine() as con:
+        written = write(con, view, [(at, None, at + 7, float(at)) for at in range(rows)], tmp_path / "hot.duckdb")
+        one = State(view, (reads(written),), (), 0)
+        table = pa.table({"__row": np.arange(rows), "__time": pa.array(np.arange(rows)).cast(pa.timestamp("us"))})
+        point_in_time.register(con, table)
+        found = point_in_time.retrieve(con, read_of(one), rows)
+    # 60,000 x 60,000 comparisons would not end within the test's patience.
+    assert found.values.column("out")[-1].as_py() == rows - 8.0
+    assert int((found.state == FOUND).sum()) == rows - 7
+
+
+def test_ttl_is_applied_after_the_join_never_inside_it(tmp_path: Path) -> None:
+    with state("one key", tmp_path, parts=1) as (_, one):
+        statements = point_in_time.sql(read_of(one, ttl=(AgeLimit(None, 4),)))
+    assert all("> 4" not in statement for statement in statements[:-1])
+    assert "> 4" in statements[-1]
