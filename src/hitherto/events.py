@@ -78,7 +78,7 @@ class RowsPushed:
 
 @dataclass(frozen=True)
 class TrainingSetBuilt:
-    """A training set was computed: so many entity rows, these feature references, in so many seconds."""
+    """A training set was computed: so many entity rows, these feature columns, in so many seconds."""
 
     rows: int
     features: tuple[str, ...]

@@ -71,7 +71,9 @@ class Expectation:
         both = self.bounds.get("low") is not None and self.bounds.get("high") is not None
         bare = {"values", "pattern", "predicate", *(("low", "high") if both else ())}
         shown = [
-            _shown(value) if key in bare else f"{key}={_shown(value)}" for key, value in self.params if value is not None
+            _shown(value) if key in bare else f"{key}={_shown(value)}"
+            for key, value in self.params
+            if value is not None
         ]
         return f"{self.kind}({', '.join(shown)})"
 
@@ -124,7 +126,9 @@ def length(
     expectation = Expectation("length", (("low", low), ("high", high)), severity, at_least)
     if not _are_counts(low, high):
         report(
-            f"low={low!r}, high={high!r} are not bounds of a length.", object="expect.length", location=expectation.location
+            f"low={low!r}, high={high!r} are not bounds of a length.",
+            object="expect.length",
+            location=expectation.location,
         )
     return expectation
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from hitherto.encoding.row_codec import sequence_of
 from hitherto.errors import HithertoError, OnlineStoreError
-from hitherto.events import RunFinished, RunProgressed, RunStarted
+from hitherto.events import RunFinished, RunProgressed, RunStarted, ViewMaterialized
 from hitherto.lineage.revision import provenance
 from hitherto.materialization.context import RunContext
 from hitherto.materialization.report import RunReport, report_of
@@ -272,6 +272,10 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
         generation=run.generation if needs_push else version.generation,
         unchanged=unchanged,
         switch=_completes(context, version, run),
+    )
+    published_at = run.published_at if run.published_at is not None else context.now()
+    context.observers.notify(
+        ViewMaterialized(run.run_id, run.view, run.version, run.interval, run.rows_written, published_at)
     )
     _drop_old_versions(context, version, run)
     return run

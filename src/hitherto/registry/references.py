@@ -132,7 +132,9 @@ def _check_feature(snapshot: Snapshot, name: str, served: ServedView, feature: s
             f"Feature {feature!r} belongs to a new version of feature view {plain_name(name)!r} that has not published yet; "
             f"version {served.version} still serves. Run: hitherto materialize --view {plain_name(name)}"
         )
-    raise UnknownNameError("feature", feature, served.definition.feature_names, where=f"feature view {name!r} (version {served.version})")
+    raise UnknownNameError(
+        "feature", feature, served.definition.feature_names, where=f"feature view {name!r} (version {served.version})"
+    )
 
 
 def _refuse_collisions(output_of: Mapping[tuple[str, str], str]) -> None:

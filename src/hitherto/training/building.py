@@ -60,8 +60,15 @@ def build(
         context.registry, requested, asked, offline_path=context.offline_path, timestamp_field=options.timestamp_field
     )
     request = TrainingRequest(entity, plan, options.missing, tables)
+    return _training_set(context, request)
+
+
+def _training_set(context: TrainingContext, request: TrainingRequest) -> TrainingSet:
     return TrainingSet(
-        request, limits=context.limits, save=lambda built, name, description: _save(context, built, name, description)
+        request,
+        limits=context.limits,
+        save=lambda built, name, description: _save(context, built, name, description),
+        observers=context.observers,
     )
 
 
@@ -132,10 +139,7 @@ class SavedTrainingSet:
             VerificationError: A pinned part is gone or has changed, or the result differs from what was saved.
         """
         request = manifest.load_request(self.record.manifest, offline_path=self.context.offline_path)
-        context = self.context
-        built = TrainingSet(
-            request, limits=context.limits, save=lambda one, name, text: _save(context, one, name, text)
-        )
+        built = _training_set(self.context, request)
         if built.content_hash != self.record.content_hash:
             raise VerificationError(
                 f"Training set {self.record.name!r} version {self.record.version} was built again and differs from what was saved: "

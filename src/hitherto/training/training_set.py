@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hitherto.errors import UnknownNameError, UsageError
+from hitherto.events import Observers, TrainingSetBuilt
 from hitherto.offline.content_hash import hash_table
 from hitherto.offline.duckdb import point_in_time
 from hitherto.offline.duckdb.connection import Limits
@@ -43,19 +45,26 @@ class TrainingSet(Result):
     """
 
     def __init__(
-        self, request: TrainingRequest, *, limits: Limits, save: Callable[[TrainingSet, str, str], TrainingSetRecord]
+        self,
+        request: TrainingRequest,
+        *,
+        limits: Limits,
+        save: Callable[[TrainingSet, str, str], TrainingSetRecord],
+        observers: Observers,
     ) -> None:
         super().__init__()
         self._request = request
         self._limits = limits
         self._save = save
+        self._observers = observers
         self._answer: Answer | None = None
 
     def _retrieved(self) -> Answer:
         if self._answer is None:
-            self._answer = retrieve(
-                self._request.plan, self._request.entity, limits=self._limits, missing=self._request.missing
-            )
+            began = time.perf_counter()
+            plan, entity = self._request.plan, self._request.entity
+            self._answer = retrieve(plan, entity, limits=self._limits, missing=self._request.missing)
+            self._observers.notify(TrainingSetBuilt(entity.num_rows, plan.outputs, time.perf_counter() - began))
         return self._answer
 
     def _compute(self) -> pa.Table:

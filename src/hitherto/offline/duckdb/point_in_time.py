@@ -171,7 +171,9 @@ def fetch(read: ViewRead) -> str:
     for number, segment in enumerate(read.segments):
         chosen = f"__candidates_{number}"
         if len(read.segments) > 1:
-            chosen = f"(select {ROW}, {TIME}, __place.winner as __winner from __chosen where __place.segment = {number})"
+            chosen = (
+                f"(select {ROW}, {TIME}, __place.winner as __winner from __chosen where __place.segment = {number})"
+            )
         features = "".join(f", s.{quote(feature)}" for feature in read.features)
         state = f"case when {_older('s', 'c', read.online_retention)} then 0 when {_older('s', 'c', read.ttl)} then {EXPIRED} else {FOUND} end"
         parts.append(

@@ -36,7 +36,6 @@ from hitherto.offline.duckdb.names import (
 )
 from hitherto.sql import quote, quote_all, text
 
-
 # A join of all pairs beats ASOF up to about a hundred rows per key where one row in ten is asked for, up to fewer where more are.
 HOT_ROWS = 64
 
