@@ -80,8 +80,6 @@ def make_store(folder: Path, events: Path, *, online: str = "lmdb:///online") ->
         schema=[Field(name, kind) for name, kind in KINDS.items()],
         ttl="3650d",
     )
-    store = FeatureStore(
-        config=Config(project="bench", repo_path=folder, online={"url": online}), clock=lambda: END
-    )
+    store = FeatureStore(config=Config(project="bench", repo_path=folder, online={"url": online}), clock=lambda: END)
     store.apply([view])
     return store

@@ -45,19 +45,27 @@ def check(store: FeatureStore, events: Path, users: Users) -> None:
     assert list(zip(*(answer[name] for name in KINDS), strict=True)) == rows
 
 
-def requests(keys: int, size: int, count: int = 64) -> list[Users]:
+def requests(keys: int, size: int, count: int) -> list[Users]:
+    """So many requests of some random keys: more than fit the processor's caches."""
     chosen = random.Random(size)
     return [[chosen.randrange(keys) for _ in range(size)] for _ in range(count)]
 
 
 def measure(
-    name: str, store: FeatureStore, bare: Callable[[list[bytes]], Any], *, keys: int, pairs: int, repeat: int
+    name: str,
+    store: FeatureStore,
+    bare: Callable[[list[bytes]], Any],
+    *,
+    stored_keys: Callable[[list[bytes]], list[bytes]] = list,
+    asked_keys: int,
+    pairs: int,
+    rows: int,
 ) -> list[Comparison]:
-    """Compare for each number of rows, going round the same requests."""
+    """Compare for each size of request, with so many rows for each measurement."""
     found = []
     for size in SIZES:
-        asked = requests(keys, size)
-        stored = [[encode_key([Int64], [user]) for user in users] for users in asked]
+        asked = requests(asked_keys, size, max(8, rows // (size + 3)))
+        stored = [stored_keys([encode_key([Int64], [user]) for user in users]) for users in asked]
 
         def ours(asked: list[Users] = asked) -> None:
             for users in asked:
@@ -67,9 +75,9 @@ def measure(
             for entity_keys in stored:
                 bare(entity_keys)
 
-        rounds = max(1, repeat // (len(asked) * size))
-        one = compare(f"lookup, {name}, {size} rows, x 64", ours, theirs, against="bare read", pairs=pairs, repeat=rounds)
-        found.append(one)
+        ours(), theirs()
+        task = f"lookup, {name}, {size} rows"
+        found.append(compare(task, ours, theirs, against="bare read", pairs=pairs, of=len(asked)))
     return found
 
 
@@ -84,20 +92,7 @@ def lmdb_reader(folder: Path) -> Callable[[list[bytes]], Sequence[bytes | None]]
     return read
 
 
-def redis_reader(socket: Path) -> Callable[[list[bytes]], Any]:
-    client = redis.Redis(unix_socket_path=str(socket))
-    known: dict[int, list[bytes]] = {}
-
-    def read(keys: list[bytes]) -> Any:
-        ready = known.get(id(keys))
-        if ready is None:
-            ready = known[id(keys)] = row_keys(PLACE, keys)
-        return client.mget(ready)
-
-    return read
-
-
-def run(folder: Path, *, keys: int, pairs: int, repeat: int = 20_000) -> Path:
+def run(folder: Path, *, keys: int, pairs: int, rows: int = 20_000) -> Path:
     events = make_events(folder / "events.parquet", rows=10 * keys, keys=keys)
     # Keys beyond the known ones are asked for too: one in fifty.
     asked = int(keys * 1.02)
@@ -108,12 +103,21 @@ def run(folder: Path, *, keys: int, pairs: int, repeat: int = 20_000) -> Path:
     copied = folder / "copy"
     lmdb.open(str(folder / "lmdb" / "online" / "bench" / "fv" / "1.1"), readonly=True).copy(_made(copied), compact=True)
     with FeatureStore(folder / "lmdb", clock=lambda: END) as store:
-        found = measure("LMDB", store, lmdb_reader(copied), keys=asked, pairs=pairs, repeat=repeat)
+        found = measure("LMDB", store, lmdb_reader(copied), asked_keys=asked, pairs=pairs, rows=rows)
     if redis_is_installed():
         with redis_server(folder) as socket, make_store(folder / "redis", events, online=f"unix://{socket}") as store:
             store.materialize(end=END)
             check(store, events, requests(asked, 100, 1)[0])
-            found += measure("Redis", store, redis_reader(socket), keys=asked, pairs=pairs, repeat=repeat // 4)
+            client = redis.Redis(unix_socket_path=str(socket))
+            found += measure(
+                "Redis",
+                store,
+                client.mget,
+                stored_keys=lambda entity_keys: row_keys(PLACE, entity_keys),
+                asked_keys=asked,
+                pairs=pairs,
+                rows=rows // 2,
+            )
     return write("lookup", {"keys": keys}, found)
 
 
@@ -125,7 +129,7 @@ def _made(folder: Path) -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--keys", type=int, default=100_000)
-    options.add_argument("--pairs", type=int, default=7)
+    options.add_argument("--pairs", type=int, default=15)
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run(Path(folder), keys=given.keys, pairs=given.pairs)

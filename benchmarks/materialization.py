@@ -49,7 +49,9 @@ def whole_job(folder: Path, events: Path, online: str, *, rows: int, times: int)
     for number in range(times):
         with make_store(folder / f"{online.partition(':')[0]}{number}", events, online=online) as store:
             taken.append(seconds(lambda store=store: store.materialize(end=END)))  # type: ignore[misc]
-    print(f"whole job, {rows:,} rows into {online.partition(':')[0]}: {min(taken):.2f} s, {rows / min(taken):,.0f} rows/s")
+    print(
+        f"whole job, {rows:,} rows into {online.partition(':')[0]}: {min(taken):.2f} s, {rows / min(taken):,.0f} rows/s"
+    )
     return rows / min(taken)
 
 
@@ -98,19 +100,29 @@ def pipe_file(path: Path, batches: Sequence[pa.RecordBatch]) -> Path:
 
 def push_to_redis(folder: Path, store: FeatureStore, socket: Path, *, pairs: int) -> list[Comparison]:
     rows = encoded_rows(store, 1)
-    ours, piped, client = Pushes("Redis", store.online_store, rows), pipe_file(folder / "pipe", rows), redis.Redis(unix_socket_path=str(socket))
+    ours, piped, client = (
+        Pushes("Redis", store.online_store, rows),
+        pipe_file(folder / "pipe", rows),
+        redis.Redis(unix_socket_path=str(socket)),
+    )
     ours.check()
 
     def pipe() -> None:
         with piped.open("rb") as file:
-            subprocess.run(["redis-cli", "-s", str(socket), "--pipe"], stdin=file, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["redis-cli", "-s", str(socket), "--pipe"], stdin=file, check=True, stdout=subprocess.DEVNULL
+            )
 
     def clean() -> None:
         ours.forget()
         client.flushall()
 
     count = _rows(rows)
-    found = [compare(f"load {count:,} keys into Redis", ours.load, pipe, against="redis-cli --pipe", pairs=pairs, before=clean)]
+    found = [
+        compare(
+            f"load {count:,} keys into Redis", ours.load, pipe, against="redis-cli --pipe", pairs=pairs, before=clean
+        )
+    ]
     clean()
     place = Place("bench", "pushed", 1, 1)
     newer = itertools.count(2)
@@ -126,7 +138,14 @@ def push_to_redis(folder: Path, store: FeatureStore, socket: Path, *, pairs: int
     newer_rows()
     push()
     found.append(
-        compare(f"compare and set {count:,} keys in Redis", push, pipe, against="redis-cli --pipe", pairs=pairs, before=newer_rows)
+        compare(
+            f"compare and set {count:,} keys in Redis",
+            push,
+            pipe,
+            against="redis-cli --pipe",
+            pairs=pairs,
+            before=newer_rows,
+        )
     )
     clean()
     return found
@@ -149,13 +168,17 @@ def push_to_lmdb(folder: Path, store: FeatureStore, *, pairs: int) -> list[Compa
         (key, value)
         for batch in rows
         for key, value in zip(
-            *(column.cast(pa.binary()).to_pylist() for column in (batch.column("key"), batch.column("value"))), strict=True
+            *(column.cast(pa.binary()).to_pylist() for column in (batch.column("key"), batch.column("value"))),
+            strict=True,
         )
     ]
     bare = folder / "bare"
 
     def append() -> None:
-        with lmdb.open(str(bare), map_size=1 << 32, sync=False) as environment, environment.begin(write=True) as transaction:
+        with (
+            lmdb.open(str(bare), map_size=1 << 32, sync=False) as environment,
+            environment.begin(write=True) as transaction,
+        ):
             transaction.cursor().putmulti(cells, append=True)
             environment.sync(True)
 
@@ -180,7 +203,9 @@ def run(folder: Path, *, rows: int, keys: int, pairs: int, jobs: int = 3) -> Pat
                 found += push_to_redis(folder, store, socket, pairs=pairs)
     else:
         print("redis-server is not installed: Redis is left out")
-    return write("materialization", {"rows": rows}, found, rows_per_second={name: round(rate) for name, rate in rates.items()})
+    return write(
+        "materialization", {"rows": rows}, found, rows_per_second={name: round(rate) for name, rate in rates.items()}
+    )
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ def compare(
     *,
     against: str,
     pairs: int = 5,
-    repeat: int = 1,
+    of: int = 1,
     before: Callable[[], Any] | None = None,
 ) -> Comparison:
     """Run pairs, ours first in one and the peer first in the next, and print what came out.
@@ -59,13 +59,13 @@ def compare(
         ours, peer: Do it.
         against: The peer's name.
         pairs: How many.
-        repeat: Calls per measurement, where one is too short to time.
+        of: How many tasks one call does; times are of one task.
         before: Called before each measurement, not timed.
     """
     times: list[tuple[float, float]] = []
     for number in range(pairs):
         order = (ours, peer) if number % 2 == 0 else (peer, ours)
-        found = {way: seconds(way, repeat=repeat, before=before) for way in order}
+        found = {way: seconds(way, before=before) / of for way in order}
         times.append((found[ours], found[peer]))
     return summarise(task, times, against=against)
 
@@ -87,15 +87,14 @@ def summarise(task: str, times: list[tuple[float, float]], *, against: str) -> C
     return result
 
 
-def seconds(call: Callable[[], Any], *, repeat: int = 1, before: Callable[[], Any] | None = None) -> float:
-    """How long a call takes, on average over so many."""
+def seconds(call: Callable[[], Any], *, before: Callable[[], Any] | None = None) -> float:
+    """How long a call takes."""
     if before is not None:
         before()
     gc.collect()
     began = time.perf_counter()
-    for _ in range(repeat):
-        call()
-    return (time.perf_counter() - began) / repeat
+    call()
+    return time.perf_counter() - began
 
 
 def peak_megabytes(call: Callable[..., Any], *args: Any) -> int:
@@ -128,7 +127,9 @@ def write(name: str, size: dict[str, int], comparisons: list[Comparison], **fact
 
 def machine() -> dict[str, Any]:
     """Where and with what it was measured. The load average says who else was at work."""
-    cpu = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
+    cpu = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ""
+    )
     return {
         "cpu": cpu or platform.processor(),
         "cores": os.cpu_count(),

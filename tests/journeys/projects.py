@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -88,11 +89,11 @@ class Project:
         pq.write_table(rows if isinstance(rows, pa.Table) else table(rows), temporary, **options)
         temporary.rename(path)
         # A file system may keep times so coarsely that two deliveries of one second look alike.
-        Project._delivered += 1
-        os.utime(path, ns=(Project._delivered * 10**9, Project._delivered * 10**9))
+        Project._delivered = max(Project._delivered + 10**9, time.time_ns())
+        os.utime(path, ns=(Project._delivered, Project._delivered))
         return path
 
-    _delivered = 1_000_000_000
+    _delivered = 0
 
     def at(self, number: float) -> None:
         """Set the clock, in hours after START."""

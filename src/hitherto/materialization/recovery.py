@@ -8,6 +8,7 @@ from hitherto.errors import RunInProgressError
 from hitherto.materialization.context import RunContext
 from hitherto.materialization.lock import view_lock
 from hitherto.materialization.runner import push_and_publish, quarantine_path, segment_path
+from hitherto.offline.duckdb.segments import discard
 from hitherto.registry.records import Run
 
 
@@ -48,7 +49,7 @@ def finish(context: RunContext, run: Run) -> Run:
         return push_and_publish(context, version, run, began=time.perf_counter())
     for path in (segment_path(context, run), quarantine_path(context, run)):
         path.unlink(missing_ok=True)
-        path.with_name(path.name + ".tmp").unlink(missing_ok=True)
+        discard(path)
     return context.registry.update_run(
         run.run_id,
         state="failed",

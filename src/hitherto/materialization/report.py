@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from hitherto.errors import UnknownNameError
 from hitherto.registry.records import Run, RunState, Segment
 from hitherto.timeline import to_datetime
 from hitherto.validation.report import CheckResult
@@ -96,8 +97,11 @@ class MaterializationReport:
         return all(run.ok for run in self.runs)
 
     def __getitem__(self, view: str) -> RunReport:
-        """The last run of a view."""
-        return next(run for run in reversed(self.runs) if run.view == view)
+        """The last run of a view. Raises UnknownNameError if none of its runs is in this report."""
+        last = {run.view: run for run in self.runs}
+        if view not in last:
+            raise UnknownNameError("run of feature view", view, last, where="this report")
+        return last[view]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for --json."""

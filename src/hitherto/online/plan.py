@@ -10,13 +10,15 @@ import msgspec
 
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.encoding.key_codec import column_encoder
-from hitherto.encoding.row_codec import NULL, SEPARATOR, column_decoder
+from hitherto.encoding.row_codec import FORMAT, NULL, SEPARATOR, row_decoder
 from hitherto.errors import JoinKeyError, NameCollisionError, UsageError
 from hitherto.online.store import Place
 from hitherto.registry.references import RequestedView, resolve
 from hitherto.registry.snapshot import Snapshot
 from hitherto.types import DataType
 
+EPOCH_JSON = b'"1970-01-01T00:00:00Z"'
+"""The event time of a row that is not there, as Feast gives it."""
 ColumnEncoder = Callable[[Sequence[Any]], list[bytes | None]]
 
 
@@ -44,9 +46,15 @@ class ViewRead:
 
     projection: ServedProjection
     positions: tuple[int, ...]
-    """Where in a split stored value the wanted fragments are."""
+    """Which parts the wanted features are."""
+    width: int
+    """How many parts the text of a row has: its event time and all its features."""
+    absent: bytes
+    """The stored value that stands for a row that is not there."""
     nulls: bytes
-    """The payload of a row that is not there."""
+    """The payload of a row whose values may not be shown."""
+    decode: Callable[[bytes], list[list[Any]]]
+    """From the text of rows to the Python values of the wanted features."""
     encoders: Mapping[bool, tuple[tuple[str, ColumnEncoder], ...]]
     """For values from JSON (True) and from Python (False): entity column and encoder of each join key."""
 
@@ -70,8 +78,8 @@ class LookupPlan:
 
     reads: tuple[ViewRead, ...]
     columns: tuple[FeatureColumn, ...]
-    decode: Callable[[Sequence[Sequence[bytes]]], list[list[Any]]]
-    """From the fragments of the feature columns to their Python values."""
+    outputs: tuple[tuple[str, int, int], ...]
+    """Name, read and position of each of them."""
     join_keys: Mapping[str, str]
     """Entity column -> a view that is joined by it."""
     names_json: bytes
@@ -113,7 +121,7 @@ def build_plan(
     return LookupPlan(
         reads=tuple(_read(one) for one in projections),
         columns=tuple(columns),
-        decode=column_decoder([column.kind for column in columns]),
+        outputs=tuple((column.name, column.view, column.position) for column in columns),
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
         names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
         watermark=max(marks, default=None),
@@ -177,11 +185,15 @@ def _project(project: str, requested: RequestedView) -> ServedProjection:
 
 def _read(one: ServedProjection) -> ViewRead:
     positions = {name: index for index, (name, _) in enumerate(one.fields)}
+    kinds = dict(one.fields)
+    nulls = SEPARATOR.join([NULL] * len(one.fields))
     return ViewRead(
         projection=one,
-        # Before the fields stand the header and the event time.
-        positions=tuple(2 + positions[feature] for feature in one.features),
-        nulls=SEPARATOR.join([NULL] * len(one.fields)),
+        positions=tuple(1 + positions[feature] for feature in one.features),
+        width=1 + len(one.fields),
+        absent=SEPARATOR.join((FORMAT + b"0" * 64, EPOCH_JSON, nulls)),
+        nulls=nulls,
+        decode=row_decoder([kinds[name] for name in one.features], [positions[name] for name in one.features]),
         encoders={
             json: tuple((column, column_encoder(kind, key=column, json=json)) for column, kind in one.keys)
             for json in (False, True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from hitherto.errors import UnknownNameError
 from hitherto.timeline import duration_text, rfc3339, to_datetime
 
 
@@ -39,7 +40,11 @@ class Explanation:
     views: tuple[ViewExplanation, ...]
 
     def __getitem__(self, view: str) -> ViewExplanation:
-        return next(one for one in self.views if one.view == view)
+        """One view's part. Raises UnknownNameError."""
+        parts = {one.view: one for one in self.views}
+        if view not in parts:
+            raise UnknownNameError("feature view", view, parts, where="this row")
+        return parts[view]
 
     def __str__(self) -> str:
         lines = [f"row {self.row} at {_text(self.time)}"]

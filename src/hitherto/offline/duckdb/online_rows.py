@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
-from hitherto.encoding.key_codec import key_sql
+from hitherto.encoding.key_codec import bucket_sql, key_sql
 from hitherto.encoding.row_codec import payload_sql, value_sql
 from hitherto.offline.duckdb.connection import storage_errors
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list, order_by
@@ -33,13 +33,14 @@ def all_winners(
     sequence: int,
     keep_from: int | None,
 ) -> Iterator[pa.RecordBatch]:
-    """(key, value) of every key's winner over the published state, sorted by key: a full load.
+    """(key, value, bucket) of every key's winner over the published state, sorted by key: a full load.
 
     `keep_from` is the event time before which rows have passed their online retention; None keeps all.
     """
     kept = f" where {EVENT} >= {timestamp(keep_from)}" if keep_from is not None else ""
-    query = f"select {_key(view)} as key, {_value(view, sequence)} as value from ({greatest_rows(view, state)}){kept} order by key"
-    yield from _stream(con, view, state, query)
+    rows = f"select {_key(view)} as key, {_value(view, sequence)} as value from ({greatest_rows(view, state)}){kept}"
+    # The bucket is computed here, where it costs a tenth of what a call for each row costs the store.
+    yield from _stream(con, view, state, f"select key, value, {bucket_sql('key')} as bucket from ({rows}) order by key")
 
 
 def changed_winners(

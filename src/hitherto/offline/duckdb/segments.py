@@ -71,7 +71,7 @@ def write(
     temporary = path.with_name(path.name + ".tmp")
     with storage_errors(f"Writing the segment of feature view {view.name!r} to {path.parent}"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
+        discard(path)
         try:
             with _attached(con, temporary, read_only=False):
                 superseded = _write_rows(con, view, relation, row_bytes)
@@ -83,11 +83,17 @@ def write(
                 keys = _count(con, f"select count(distinct {KEY}) from __new.rows")
             file_hash = _sync(temporary)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            discard(path)
             raise
         temporary.rename(path)
         _sync_folder(path.parent)
     return WrittenSegment(path, rows, keys, superseded, content_hash, file_hash, indexed)
+
+
+def discard(path: Path) -> None:
+    """Remove what an attempt to write the segment `path` left: the half-written file and the engine's log beside it."""
+    for suffix in (".tmp", ".tmp.wal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def rows_in_order(con: duckdb.DuckDBPyConnection, view: FeatureView, table: str) -> Iterator[pa.RecordBatch]:
