@@ -48,7 +48,7 @@ def whole_job(folder: Path, events: Path, online: str, *, rows: int, times: int)
     taken = []
     for number in range(times):
         with make_store(folder / f"{online.partition(':')[0]}{number}", events, online=online) as store:
-            taken.append(seconds(lambda store=store: store.materialize(end=END)))  # type: ignore[misc]
+            taken.append(seconds(lambda store=store: store.materialize(end=END)))
     print(
         f"whole job, {rows:,} rows into {online.partition(':')[0]}: {min(taken):.2f} s, {rows / min(taken):,.0f} rows/s"
     )

@@ -126,7 +126,7 @@ def test_a_cancelled_read_leaves_nothing_for_the_next_caller(store: OnlineStore,
             for task in tasks[::2]:
                 task.cancel()
             done = await asyncio.gather(*tasks, return_exceptions=True)
-            answers += [one for one in done if not isinstance(one, asyncio.CancelledError)]  # type: ignore[misc]
+            answers += [one for one in done if not isinstance(one, asyncio.CancelledError)]
         return answers
 
     answers = asyncio.run(storm())
@@ -270,7 +270,7 @@ def test_a_load_that_is_fenced_on_its_way_stops(new_store: Callable[[], OnlineSt
         yield batch([(b"j%d;" % number, row()) for number in sorted(range(5000), key=str)])
 
     with pytest.raises(FencedError):
-        store.load(place, batches(), token=1)  # type: ignore[arg-type]
+        store.load(place, batches(), token=1)
     assert store.read(place, [b"j1;"]) == [None]
 
 

@@ -19,9 +19,10 @@ import pytest
 from journeys import killed
 from journeys.projects import Project, assert_parity, view
 
-KILLS = 50
+KILLS = 25
+"""In each of two tests, so that two workers share them."""
 FRESH_EVERY = 5
-LONGEST = 0.45
+LONGEST = 0.35
 """Seconds until the kill: a run on so little data takes a third of it, so that kills fall into the second and third, too."""
 
 
@@ -85,7 +86,7 @@ def delivered_turn(project: Project) -> int | None:
     return int(pq.read_table(path)["value"][0].as_py()) if path.exists() else None
 
 
-def check(project: Project, before: int | None) -> tuple[int | None, str]:
+def check(project: Project, before: int | None, *, parity: bool) -> tuple[int | None, str]:
     """The project as the next command finds it. Returns the turn that is published after it, and how the last run ended."""
     delivered = delivered_turn(project)
     if delivered is None:
@@ -100,7 +101,8 @@ def check(project: Project, before: int | None) -> tuple[int | None, str]:
         assert published is not None
         assert published in (delivered, delivered - 1)
         assert before is None or published >= before
-        assert_parity(project.store, ["readings:value"])
+        if parity:
+            assert_parity(project.store, ["readings:value"])
     ending = states[-1] if states else "no run"
     project.store.apply([view()])
     project.store.materialize_incremental()
@@ -111,7 +113,8 @@ def check(project: Project, before: int | None) -> tuple[int | None, str]:
 
 
 @pytest.mark.slow
-def test_after_kill_9_at_any_moment_the_next_command_recovers_and_values_are_right(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", [1, 2])
+def test_after_kill_9_at_any_moment_the_next_command_recovers_and_values_are_right(half: int, tmp_path: Path) -> None:
     seed = random.getrandbits(32)
     rng = random.Random(seed)
     endings: dict[str, int] = {}
@@ -126,12 +129,12 @@ def test_after_kill_9_at_any_moment_the_next_command_recovers_and_values_are_rig
             processes.start_and_kill(folder, turn, after=rng.uniform(0.02, LONGEST))
             project = Project(folder)
             try:
-                published, ending = check(project, published)
+                published, ending = check(project, published, parity=number % FRESH_EVERY == 3)
             except AssertionError as error:
                 raise AssertionError(f"seed {seed}, kill {number}: {error}") from error
             finally:
                 project.store.close()
             endings[ending] = endings.get(ending, 0) + 1
     # Kills fell before, into and behind runs; else the test would prove little.
-    assert endings.get("failed", 0) >= 3, endings
-    assert endings.get("published", 0) >= 3, endings
+    assert endings.get("failed", 0) >= 1, endings
+    assert endings.get("published", 0) >= 1, endings

@@ -57,7 +57,13 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, Parqu
     room.execute("SET arrow_lossless_conversion = false")
     try:
         transform.feed(con, room, sql, {name: f"__source_{name}" for name in names})
-        return room.sql(transform.statement(sql)).to_arrow_table()
+        result = room.sql(transform.statement(sql))
+        # `sum` over integers is a HUGEINT, which Arrow does not have: without the cast it would leave as a double.
+        columns = ", ".join(
+            f"CAST({quote(name)} AS BIGINT) AS {quote(name)}" if str(kind) == "HUGEINT" else quote(name)
+            for name, kind in zip(result.columns, result.types, strict=True)
+        )
+        return result.project(columns).to_arrow_table()
     except duckdb.Error as error:
         raise UsageError(f"The SQL of the entity rows failed: {first_line(error)}") from error
     finally:

@@ -1,7 +1,8 @@
 """The profile of a run's rows: what each feature's values look like, as plain JSON (semantics 9).
 
 Sums and means of floats differ in their last digits from run to run with several threads, so a profile is kept and
-compared, never hashed. Quantiles and top values come from a sample above 100,000 rows, always the same one.
+compared, never hashed. Quantiles, histograms and top values come from a sample above 100,000 rows, always the same one:
+for 1 M rows of ten features, histograms over all of them took as long as everything else here together.
 """
 
 from __future__ import annotations
@@ -47,14 +48,15 @@ def compute(
         `{"rows": n, "sampled": rows of the sample or None, "features": {name: {...}}}` with, per feature, `count` (not
         null), `nulls`, `null_share`, `distinct` (approximate), and, where the type has them, `min`, `max`, `mean` and
         `stddev` (of the finite values), `not_finite`, `quantiles`, `histogram` (`edges`, `counts`: one more than edges;
-        a value on an edge counts below it), `top` ([value, share] pairs), `length`.
+        a value on an edge counts below it; of a sample, scaled to all rows), `top` ([value, share] pairs), `length`.
     """
     rows, features = _moments(con, relation, view)
     sampled = _sample(con, relation, view, rows)
     try:
         sample = _SAMPLE if sampled is not None else relation
         _add_quantiles(con, sample, view, features)
-        _add_histograms(con, relation, view, features, previous or {})
+        scale = rows / sampled if sampled else 1.0
+        _add_histograms(con, sample, view, features, previous or {}, scale=scale)
         for field in view.schema:
             if _has_top(field):
                 features[field.name]["top"] = _top(con, sample, field, sampled if sampled is not None else rows)
@@ -90,16 +92,17 @@ def _aggregates(field: Field) -> dict[str, str]:
         return found
     found["distinct"] = f"approx_count_distinct({column})"
     if kind.is_number:
-        finite = f" FILTER (isfinite({column}))" if kind.is_float else ""
-        real = f"CAST({column} AS DOUBLE)"
+        # A CASE that all aggregates share takes half the time of a FILTER on each.
+        finite = f"CASE WHEN isfinite({column}) THEN {column} END" if kind.is_float else column
+        real = f"CAST({finite} AS DOUBLE)"
         found |= {
-            "min": f"min({column}){finite}",
-            "max": f"max({column}){finite}",
-            "mean": f"avg({real}){finite}",
-            "stddev": f"stddev_samp({real}){finite}",
+            "min": f"min({finite})",
+            "max": f"max({finite})",
+            "mean": f"avg({real})",
+            "stddev": f"stddev_samp({real})",
         }
         if kind.is_float:
-            found["not_finite"] = f"count({column}) FILTER (NOT isfinite({column}))"
+            found["not_finite"] = f"count({column}) - count({finite})"
     elif kind == String:
         found |= {"min": f"left(min({column}), {_TEXT_LENGTH})", "max": f"left(max({column}), {_TEXT_LENGTH})"}
     elif kind == Bool:
@@ -167,10 +170,12 @@ def _add_quantiles(
 
 def _add_histograms(
     con: duckdb.DuckDBPyConnection,
-    relation: str,
+    sample: str,
     view: FeatureView,
     features: dict[str, dict[str, Any]],
     previous: Mapping[str, Any],
+    *,
+    scale: float,
 ) -> None:
     before = previous.get("features", {})
     edges = {field.name: _edges(features[field.name], before.get(field.name, {})) for field in _numbers(view)}
@@ -181,11 +186,11 @@ def _add_histograms(
         f"map_values(histogram({_finite(field)}, [{', '.join(f'{edge!r}::DOUBLE' for edge in edges[field.name])}]))"
         for field in fields
     )
-    (values,) = con.execute(f"SELECT {asked} FROM {quote(relation)}").fetchall()
+    (values,) = con.execute(f"SELECT {asked} FROM {quote(sample)}").fetchall()
     for field, counts in zip(fields, values, strict=True):
         wanted = len(edges[field.name]) + 1
         # DuckDB has a last bin for what lies above only if something does.
-        full = [int(count) for count in counts or ()]
+        full = [round(int(count) * scale) for count in counts or ()]
         features[field.name]["histogram"] = {
             "edges": edges[field.name],
             "counts": full + [0] * (wanted - len(full)),

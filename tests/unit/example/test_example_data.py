@@ -64,7 +64,7 @@ def read(
     """The transformed rows of a run over [start, end), as the temp table `name`, without those that have no available time."""
     raw, available = f"{name}_raw", relation.available_sql(view.source)
     relation.open_relation(con, view.source, files.list_files(view.source, root=REPO), root=REPO, name=f"{name}_all")
-    back = start - view.lookback if start and isinstance(view.lookback, timedelta) else datetime(1, 1, 1)  # noqa: DTZ001
+    back = start - view.lookback if start and isinstance(view.lookback, timedelta) else datetime(1, 1, 1)
     con.execute(f"create temp table {raw} as from {name}_all where {available} >= '{back}' and {available} < '{end}'")
     if isinstance(view.transform, str):
         transform.run(con, view.transform, relation=raw, name=f"{name}_out", view=view)
@@ -203,17 +203,17 @@ def test_the_flaws_of_the_weather_are_there(con: duckdb.DuckDBPyConnection) -> N
     assert one(con, "select count(*) from weather where wind_gust is null") == 20_778
     assert one(con, "select count(*) from weather where pressure is null") == 2_729
     assert one(con, "select airport, observed_at from weather where wind_speed > 200") == (
-        "EWR", datetime(2013, 2, 12, 8),  # noqa: DTZ001
+        "EWR", datetime(2013, 2, 12, 8),
     )  # fmt: skip
     assert one(con, "select airport, observed_at from weather where temp is null") == (
-        "EWR", datetime(2013, 8, 22, 13),  # noqa: DTZ001
+        "EWR", datetime(2013, 8, 22, 13),
     )  # fmt: skip
 
 
 def test_gaps_in_the_weather_are_counted_by_a_feature(
     con: duckdb.DuckDBPyConnection, repo: Mapping[str, FeatureView]
 ) -> None:
-    read(con, repo["airport_weather"], name="run", start=None, end=datetime(2014, 1, 2))  # noqa: DTZ001
+    read(con, repo["airport_weather"], name="run", start=None, end=datetime(2014, 1, 2))
     gaps = "select count(*), sum(hours_since_previous - 1), max(hours_since_previous) from run where hours_since_previous > 1"
     assert one(con, gaps) == (45, 75, 6)
 
@@ -257,7 +257,7 @@ def test_runs_over_parts_give_the_rows_of_one_run(
 def _auc(con: duckdb.DuckDBPyConnection, view: FeatureView, key: str, feature: str) -> float:
     """AUC of one feature over the labels, joined by hand: the greatest event among the rows known by then; nulls left out."""
     name = view.name
-    read(con, view, name=name, start=None, end=datetime(2014, 1, 2))  # noqa: DTZ001
+    read(con, view, name=name, start=None, end=datetime(2014, 1, 2))
     field = view.field(feature)
     assert field is not None
     assert isinstance(view.ttl, timedelta)

@@ -225,7 +225,7 @@ def test_one_view_may_be_named_without_a_list(project: Project) -> None:
 
 def test_on_error_is_raise_or_report(project: Project) -> None:
     with pytest.raises(UsageError, match='neither "raise" nor "report"'):
-        project.store.materialize(on_error="ignore")  # type: ignore[arg-type]
+        project.store.materialize(on_error="ignore")
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------

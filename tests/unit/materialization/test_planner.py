@@ -34,7 +34,7 @@ SEEN = [seen(A, 1), seen(B, 1)]
 
 def incremental(files: list[SourceFile], *, end: int = 100, **changes: object) -> list[tuple[int, int]]:
     parts = {"observations": SEEN, "publications": FIRST, "runs": RUNS, "lookback": 0, **changes}
-    work = planner.incremental(files, end=end, **parts)  # type: ignore[arg-type]
+    work = planner.incremental(files, end=end, **parts)
     return [(one.start, one.end) for one in work.intervals]
 
 

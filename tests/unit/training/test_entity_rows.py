@@ -132,7 +132,7 @@ def test_times_of_every_unit_and_zone_are_floored_to_microseconds(shared: Projec
 
 
 def test_naive_and_zoned_pandas_times_are_utc(shared: Project) -> None:
-    naive = pd.DataFrame({"sensor": ["a"], "event_timestamp": [dt.datetime(2020, 1, 1, 1)]})  # noqa: DTZ001
+    naive = pd.DataFrame({"sensor": ["a"], "event_timestamp": [dt.datetime(2020, 1, 1, 1)]})
     zoned = naive.assign(event_timestamp=[dt.datetime(2019, 12, 31, 20, tzinfo=ZoneInfo("America/New_York"))])
     for frame in (naive, zoned):
         assert shared.store.get_historical_features(frame, ["readings:value"]).to_pandas()["value"].tolist() == [1.0]
@@ -191,7 +191,7 @@ def test_a_key_of_another_type_is_refused(shared: Project, column: pa.Array) -> 
         (Date, pa.array([dt.date(2020, 1, 1)], pa.date64()), [dt.date(2020, 1, 1)]),
         (Bool, pa.array([True, None]), [True, None]),
         (Int64, pa.nulls(2), [None, None]),
-        (Timestamp, pa.array([-1], pa.timestamp("ns")), [dt.datetime(1969, 12, 31, 23, 59, 59, 999999)]),  # noqa: DTZ001
+        (Timestamp, pa.array([-1], pa.timestamp("ns")), [dt.datetime(1969, 12, 31, 23, 59, 59, 999999)]),
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
