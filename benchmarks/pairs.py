@@ -113,7 +113,7 @@ def _peak(call: Callable[..., Any], args: tuple[Any, ...]) -> int:
 def write(name: str, size: dict[str, int], comparisons: list[Comparison], **facts: Any) -> Path:
     """Write what was measured, with versions and machine, to results/NAME-SIZE.json."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{'-'.join(f'{count}{what}' for what, count in size.items())}.json"
+    path = RESULTS / f"{'-'.join([name, *(f'{count}{what}' for what, count in size.items())])}.json"
     found = {
         "benchmark": name,
         "size": size,
@@ -146,6 +146,8 @@ def _lines(path: str) -> list[str]:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

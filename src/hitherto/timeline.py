@@ -56,7 +56,11 @@ def instant(value: datetime | date | str, *, what: str = "instant") -> int:
             raise InstantError(
                 f"The {what} {value!r} has no time zone. Say which: value.replace(tzinfo=datetime.UTC), or the string {value.isoformat()}Z."
             )
-        return (value - EPOCH) // MICROSECOND
+        found = (value - EPOCH) // MICROSECOND
+        # An offset can carry the first and the last day out of what a datetime in UTC can hold.
+        if not MIN_INSTANT <= found <= MAX_INSTANT:
+            raise InstantError(f"The {what} {value.isoformat()} is outside the years 1 to 9999 in UTC.")
+        return found
     if isinstance(value, date):
         return (datetime(value.year, value.month, value.day, tzinfo=UTC) - EPOCH) // MICROSECOND
     raise InstantError(
@@ -95,7 +99,10 @@ def duration(value: timedelta | str, *, what: str = "duration") -> timedelta:
     if not text or _DURATION.sub("", text).strip():
         raise InstantError(f'The {what} {value!r} is not a timedelta or a text such as "90s", "30m", "6h" or "7d".')
     total = sum(int(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
-    return timedelta(microseconds=-total if negative else total)
+    try:
+        return timedelta(microseconds=-total if negative else total)
+    except OverflowError:
+        raise InstantError(f"The {what} {value!r} is longer than {timedelta.max.days} days.") from None
 
 
 def micros(value: timedelta) -> int:

@@ -50,7 +50,7 @@ def test_a_date_is_midnight_utc(value: date | str):
 
 
 def test_a_naive_datetime_is_refused_with_the_fix():
-    naive = datetime(2013, 1, 1)  # noqa: DTZ001  (the naive one is what is refused)
+    naive = datetime(2013, 1, 1)
     with pytest.raises(InstantError, match=r"The end .* has no time zone.*tzinfo=datetime\.UTC"):
         instant(naive, what="end")
 

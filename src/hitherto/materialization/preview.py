@@ -11,6 +11,7 @@ import pyarrow as pa
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.materialization.staging import SourceRows, stage_rows
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
+from hitherto.offline.duckdb.reading import as_declared
 from hitherto.result import Result
 from hitherto.sources.files import list_files
 from hitherto.sql import quote
@@ -74,6 +75,6 @@ def preview(
         columns = ", ".join(
             [*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.feature_names)]
         )
-        rows = con.sql(f"select {columns} from staged").to_arrow_table()
+        rows = as_declared(view, con.sql(f"select {columns} from staged").to_arrow_table())
         quarantined = con.sql("select * from quarantined").to_arrow_table()
     return Preview(rows, quarantined, PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks))

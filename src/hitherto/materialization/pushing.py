@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hitherto import frames
-from hitherto.errors import DataError, NotMaterializedError, UsageError
+from hitherto.errors import DataError, NotMaterializedError, OnlineStoreError, UsageError
 from hitherto.events import RowsPushed
 from hitherto.materialization.context import RunContext
 from hitherto.offline.duckdb import online_rows
@@ -36,6 +36,7 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
         NotMaterializedError: The view has never been published, so there is no generation to write to.
         SourceError: A column is missing or has the wrong type.
         DataError: A row breaks a check; nothing is written.
+        OnlineStoreError: The store has lost the view's rows.
         FencedError: A run began meanwhile on another machine; push again.
     """
     view, now = served.definition, context.now()
@@ -47,6 +48,11 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
         )
     place = Place(context.project, view.name, served.version, served.generation)
     store = context.open_online()
+    if place not in store.places(context.project, view.name):
+        raise OnlineStoreError(
+            f"Nothing was pushed into feature view {view.name!r}: the online store has lost its rows, or is another one now. "
+            f"Fill it first: hitherto materialize --view {view.name}"
+        )
     with connect(context.limits) as con, storage_errors(f"Pushing into feature view {view.name!r}"):
         open_frame(con, frames.to_arrow(rows), name=ROWS)
         staged = staging.stage(con, view, relation=ROWS, interval=None)

@@ -94,9 +94,10 @@ def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
         return context.registry.update_run(run.run_id, state="staging")
     # The first load of a version fills a generation of its own, which readers switch to at once. Later runs write in
     # place, key by key, even if they cover everything: a switch would lose the pushes that came after the run began.
-    generation = version.generation or 1
-    place = context.place(version, generation)
+    # Where a store has lost its rows, the run fills a new generation from all that is published.
     store = context.open_online()
+    generation = version.generation + 1 if _lost(context, version) else version.generation or 1
+    place = context.place(version, generation)
     store.raise_token(place, run.token)
     return context.registry.update_run(
         run.run_id, state="staging", generation=generation, online_sequence=store.next_sequence(place)
@@ -384,7 +385,15 @@ def owes_online(context: RunContext, version: ViewVersion) -> bool:
     """Whether the online store lacks published rows that the definition now wants there, so that a run has to bring them."""
     if not version.definition.online or not context.registry.publications(version.view, version.version):
         return False
-    return version.generation == 0 or forgot_too_much(context, version)
+    return version.generation == 0 or _lost(context, version) or forgot_too_much(context, version)
+
+
+def _lost(context: RunContext, version: ViewVersion) -> bool:
+    """Whether the store no longer has the version's rows: it is another one now, or was emptied."""
+    if not version.generation:
+        return False
+    places = context.open_online().places(context.project, version.view)
+    return context.place(version, version.generation) not in places
 
 
 def forgot_too_much(context: RunContext, version: ViewVersion) -> bool:

@@ -11,8 +11,8 @@ from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import SourceError, TransformError
 from hitherto.registry.records import SourceFile
 from hitherto.sources import transform
-from hitherto.sources.relation import available_sql, open_relation
-from hitherto.sql import quote, text, timestamp
+from hitherto.sources.relation import open_relation, placed_sql
+from hitherto.sql import text, timestamp
 from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.validation import columns, staging
 from hitherto.validation.staging import Staged
@@ -80,8 +80,7 @@ def view_relation(
 
 def _window(view: FeatureView, interval: Interval) -> str:
     """What the transform sees: rows available in [start - lookback, end), and those that staging will set aside there."""
-    times = [quote(name) for name in (view.source.timestamp_field, view.source.known_timestamp_field) if name]
-    placed = f"coalesce({', '.join([available_sql(view.source), *times])})"
+    placed = placed_sql(view.source)
     before_end = f"{placed} < {timestamp(interval.end)}"
     lookback = view.lookback_micros
     window = before_end

@@ -69,6 +69,8 @@ class ViewRead:
     """The end of the last published range."""
     missing: tuple[Interval, ...] = ()
     """Ranges before the watermark in which the source is known to have rows and nothing is published."""
+    as_of: int | None = None
+    """The instant whose published state is read; None is now."""
     as_served: bool = False
     """Whether a row sees only what was published by its own time; then nothing can be missing."""
 
@@ -92,6 +94,11 @@ class RetrievalPlan:
     def key_types(self) -> dict[str, DataType]:
         """Entity column -> the type that its join key declares."""
         return {column: read.view.join_keys[key] for read in self.reads for key, column in read.key_columns.items()}
+
+    @property
+    def view_names(self) -> str:
+        """The names of the views, for messages."""
+        return ", ".join(repr(name) for name in self.views)
 
     @property
     def views(self) -> dict[str, tuple[ViewRead, ...]]:

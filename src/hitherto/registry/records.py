@@ -49,9 +49,9 @@ class SourceFile:
     """SHA-256 of the Parquet footer."""
     rows: int
     start: int | None = None
-    """First available time in the file; None while it has not been read, or if it has no row with a time."""
+    """First available time in the file (for a row without one, the time it has); None while it has not been read."""
     end: int | None = None
-    """Last available time in the file, inclusive."""
+    """The last one, inclusive."""
 
     @property
     def identity(self) -> tuple[str, int, str, str]:

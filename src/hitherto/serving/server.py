@@ -16,16 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
 from hitherto.config import Config
-from hitherto.errors import HithertoError, MissingExtraError, UsageError
+from hitherto.errors import HithertoError, UsageError
 from hitherto.feature_store import FeatureStore
 from hitherto.timeline import Clock, instant, to_datetime
-
-try:
-    import uvicorn
-    from uvicorn.supervisors import Multiprocess
-except ModuleNotFoundError as _missing:
-    raise MissingExtraError(_missing.name or "uvicorn", "server") from None
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

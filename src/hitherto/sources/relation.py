@@ -94,10 +94,18 @@ def available_sql(source: ParquetSource, *, prefix: str = "") -> str:
     return f"CASE WHEN {event} {inside} THEN {later} END"
 
 
+def placed_sql(source: ParquetSource) -> str:
+    """The time that says which run takes a row: its available time, or the one it has if event or known time is null."""
+    bounds = f"BETWEEN make_timestamp({MIN_INSTANT}) AND make_timestamp({MAX_INSTANT})"
+    names = [quote(name) for name in (source.timestamp_field, source.known_timestamp_field) if name]
+    others = [f"CASE WHEN {name} {bounds} THEN {name} END" for name in names]
+    return f"coalesce({', '.join([available_sql(source), *others])})"
+
+
 def time_ranges(
     con: duckdb.DuckDBPyConnection, source: ParquetSource, files: Sequence[SourceFile], *, root: Path
 ) -> tuple[SourceFile, ...]:
-    """The same files with the first and last available time of each, from one scan over the time columns only."""
+    """The same files with the first and last time of each (see `placed_sql`), from one scan over the time columns only."""
     schema = read_schema(source, files, root=root)
     for column in source.time_columns:
         if column not in schema.names:
@@ -110,7 +118,7 @@ def time_ranges(
             _check_columns(source, _types(con, body))
             rows = con.execute(
                 f"SELECT {_FILE}, epoch_us(min(a)), epoch_us(max(a)) FROM "
-                f"(SELECT {_FILE}, {available_sql(source)} AS a FROM ({body})) WHERE a IS NOT NULL GROUP BY 1"
+                f"(SELECT {_FILE}, {placed_sql(source)} AS a FROM ({body})) WHERE a IS NOT NULL GROUP BY 1"
             ).fetchall()
             ranges.update({str(path): (int(first), int(last)) for path, first, last in rows})
     home = find_home(source, root=root)

@@ -20,6 +20,7 @@ from hitherto.registry.sqlite import Registry
 from hitherto.sources.selection import select, tables_of
 from hitherto.timeline import Clock, instant
 from hitherto.training import manifest
+from hitherto.training.entity_rows import check_columns
 from hitherto.training.request import AsAsked, Missing, build_plan
 from hitherto.training.training_set import TrainingRequest, TrainingSet
 from hitherto.types import is_name
@@ -54,12 +55,13 @@ def build(
     """A lazy training set. All that can be refused without reading segments is refused here."""
     asked = AsAsked(options.as_of, options.as_served, options.missing)
     requested = resolve(context.registry.snapshot(), features, full_feature_names=options.full_feature_names)
-    entity, tables = _entity_table(context, entity_df)
+    entity, paths = _entity_table(context, entity_df)
     refuse_entity_collisions(requested.outputs, entity.column_names)
     plan = build_plan(
         context.registry, requested, asked, offline_path=context.offline_path, timestamp_field=options.timestamp_field
     )
-    request = TrainingRequest(entity, plan, options.missing, tables)
+    check_columns(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=plan.view_names)
+    request = TrainingRequest(entity, plan, options.missing, paths)
     return _training_set(context, request)
 
 
@@ -73,12 +75,14 @@ def _training_set(context: TrainingContext, request: TrainingRequest) -> Trainin
 
 
 def _entity_table(context: TrainingContext, entity_df: Any) -> tuple[pa.Table, tuple[str, ...]]:
-    """The entity rows, and the sources they were selected from if they came as SQL."""
+    """The entity rows, and the paths of the sources they were selected from if they came as SQL."""
     if not isinstance(entity_df, str):
         return frames.to_arrow(entity_df), ()
     sources = context.registry.snapshot().definitions.sources
     with connect(context.limits) as con:
-        return select(con, entity_df, sources, root=context.root), tables_of(entity_df, sources)
+        rows = select(con, entity_df, sources, root=context.root)
+    # By path: one table may be two sources, which tell its times differently.
+    return rows, tuple(sources[name].path for name in tables_of(entity_df, sources))
 
 
 def _save(context: TrainingContext, built: TrainingSet, name: str, description: str) -> TrainingSetRecord:

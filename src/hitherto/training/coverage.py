@@ -87,8 +87,12 @@ def needs_missing(times: np.ndarray, ranges: Sequence[Interval], ttl: int | None
     return needs
 
 
-def refuse_missing(view: str, ranges: Sequence[Interval], count: int, *, never: bool) -> None:
+def refuse_missing(view: str, ranges: Sequence[Interval], count: int, *, never: bool, as_of: int | None = None) -> None:
     """Raise NotMaterializedError with the ranges and the command that publishes them."""
+    if never and as_of is not None:
+        raise NotMaterializedError(
+            f"Nothing of feature view {view!r} was published by {rfc3339(as_of)}, the as_of asked for."
+        )
     if never:
         raise NotMaterializedError(
             f"Feature view {view!r} has never been materialized. Run: hitherto materialize --view {view}"

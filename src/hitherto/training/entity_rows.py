@@ -29,6 +29,17 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
         KeyTypeError: A key column, or a value in it, cannot be its type.
         UsageError: The times are none, or two key columns cannot be told apart in SQL.
     """
+    check_columns(entity, timestamp_field=timestamp_field, keys=keys, views=views)
+    _refuse_same_letters(keys)
+    columns = {"__row": pa.array(range(0), pa.int64()) if not len(entity) else _numbers(len(entity))}
+    columns["__time"] = times(entity.column(timestamp_field), timestamp_field)
+    for name, kind in keys.items():
+        columns[name] = key_column(entity.column(name), name, kind)
+    return pa.table(columns)
+
+
+def check_columns(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, DataType], views: str) -> None:
+    """Refuse entity rows without the columns that are needed; arguments and errors as in `engine_rows`."""
     if timestamp_field not in entity.column_names:
         raise UnknownNameError(
             "column", timestamp_field, entity.column_names, where="the entity rows (timestamp_field)"
@@ -38,12 +49,6 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
         raise JoinKeyError(
             f"The entity rows have no column {missing[0]!r}, a join key of {views}. Their columns: {', '.join(entity.column_names)}."
         )
-    _refuse_same_letters(keys)
-    columns = {"__row": pa.array(range(0), pa.int64()) if not len(entity) else _numbers(len(entity))}
-    columns["__time"] = times(entity.column(timestamp_field), timestamp_field)
-    for name, kind in keys.items():
-        columns[name] = key_column(entity.column(name), name, kind)
-    return pa.table(columns)
 
 
 def _refuse_same_letters(columns: Iterable[str]) -> None:

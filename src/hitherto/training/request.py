@@ -116,6 +116,7 @@ def _at(
         ttl=(AgeLimit(None, definition.ttl_micros),),
         online_retention=(AgeLimit(None, definition.online_retention_micros),),
         watermark=ledger.watermark(publications, as_of=as_of),
+        as_of=as_of,
         missing=missing_ranges(publications, registry.observations(version.view, version.version), as_of=as_of),
     )
 

@@ -52,8 +52,7 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
         NotMaterializedError: A row needs a range that no run has published, and `missing` is "error".
         UnknownNameError, JoinKeyError, KeyTypeError: The entity rows do not fit.
     """
-    names = ", ".join(repr(name) for name in plan.views)
-    rows = engine_rows(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=names)
+    rows = engine_rows(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=plan.view_names)
     time = rows.column("__time")
     null_times = np.asarray(time.is_null())
     micros = pc.fill_null(time.cast(pa.int64()), 0).to_numpy()
@@ -93,7 +92,7 @@ class _Asking:
         ttl = read.ttl[0].micros if read.ttl else None
         needs = self.asks & (True if never else needs_missing(self.micros, read.missing, ttl))
         if missing == "error" and (needs.any() or never):
-            refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never)
+            refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never, as_of=read.as_of)
         return needs
 
     def coverage(self, name: str, found: Winners, gaps: np.ndarray) -> ViewCoverage:

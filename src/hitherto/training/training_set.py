@@ -34,8 +34,8 @@ class TrainingRequest:
     entity: pa.Table
     plan: RetrievalPlan
     missing: Missing
-    label_tables: tuple[str, ...] = ()
-    """Sources that the entity rows were selected from, where they came as SQL."""
+    label_paths: tuple[str, ...] = ()
+    """Paths of the sources that the entity rows were selected from, where they came as SQL."""
 
 
 class TrainingSet(Result):
@@ -168,7 +168,7 @@ class TrainingSet(Result):
             valid = winners.state == point_in_time.FOUND
             event = np.asarray(winners.event.cast(pa.int64()).fill_null(0))
             zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
-            same = reads[-1].view.source.name in self._request.label_tables
+            same = reads[-1].view.source.path in self._request.label_paths
             for output in reads[-1].outputs:
                 found.append(
                     FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same)

@@ -239,7 +239,7 @@ def test_a_transform_is_one_select_over_source(view: str, repo: Mapping[str, Fea
 def test_runs_over_parts_give_the_rows_of_one_run(
     view: str, hours: int, con: duckdb.DuckDBPyConnection, repo: Mapping[str, FeatureView]
 ) -> None:
-    first, last = datetime(2013, 11, 2, 7), datetime(2013, 11, 3, 23)  # noqa: DTZ001  (gaps, and the change of clocks)
+    first, last = datetime(2013, 11, 2, 7), datetime(2013, 11, 3, 23)
     read(con, repo[view], name="whole", start=None, end=last)
     con.execute("create temp table parts as from whole limit 0")
     start, step = first, 0

@@ -57,7 +57,10 @@ def test_a_run_that_ends_earlier_behaves_as_if_executed_then(project: Project) -
     assert project.lookup("a", "b") == [5.0, 3.0]
     project.store.materialize_incremental()
     assert project.lookup("a", "b") == [5.0, 8.0]
-    assert [(run.interval.start, run.interval.end) for run in project.runs()] == [(micros(1), micros(6)), (micros(6), micros(24))]
+    assert [(run.interval.start, run.interval.end) for run in project.runs()] == [
+        (micros(1), micros(6)),
+        (micros(6), micros(24)),
+    ]
 
 
 def test_an_incremental_run_recomputes_what_a_late_file_reaches_into_then_goes_on(project: Project) -> None:
@@ -276,7 +279,9 @@ def test_rows_that_break_a_quarantine_check_are_set_aside_with_every_reason(proj
             Field("note", String, expect=[expect.not_null(severity="quarantine")]),
         ]
     )
-    project.deliver([("a", 1, 1.0, "x"), ("a", 2, -1.0, None), ("a", 3, -2.0, "y"), (None, 4, 4.0, "z"), ("a", None, 5.0, "w")])
+    project.deliver(
+        [("a", 1, 1.0, "x"), ("a", 2, -1.0, None), ("a", 3, -2.0, "y"), (None, 4, 4.0, "z"), ("a", None, 5.0, "w")]
+    )
     project.store.apply([quarantined])
     run = project.store.materialize()["readings"]
     assert (run.state, run.rows_read, run.rows_written, run.rows_quarantined) == ("published", 5, 1, 4)
@@ -361,7 +366,11 @@ def test_one_run_of_a_view_at_a_time(project: Project) -> None:
     assert (report["readings"].state, report["others"].state) == ("failed", "published")
     assert "is being materialized by another process" in str(report["readings"].error)
     assert project.states() == []
-    with view_lock(project.store.config.offline_path, "x"), pytest.raises(RunInProgressError), view_lock(project.store.config.offline_path, "x"):
+    with (
+        view_lock(project.store.config.offline_path, "x"),
+        pytest.raises(RunInProgressError),
+        view_lock(project.store.config.offline_path, "x"),
+    ):
         pass
 
 
@@ -437,7 +446,11 @@ def test_a_ttl_changes_in_place_for_lookups_and_training_at_once(project: Projec
 
 
 def second(**changes: Any) -> Any:
-    return view(schema=[Field("value", Float64), Field("twice", Float64)], transform="select *, 2 * value as twice from source", **changes)
+    return view(
+        schema=[Field("value", Float64), Field("twice", Float64)],
+        transform="select *, 2 * value as twice from source",
+        **changes,
+    )
 
 
 def test_a_new_version_serves_only_when_it_has_all_that_the_old_one_had(project: Project) -> None:
@@ -497,7 +510,9 @@ def test_a_rejected_new_version_leaves_the_old_one_serving(project: Project) -> 
     project.store.apply([view()])
     project.store.materialize()
     project.store.apply([checked()])
-    changed = view(schema=[Field("value", Float64, expect=[expect.between(0, 100)]), Field("text", String, source_column="note")])
+    changed = view(
+        schema=[Field("value", Float64, expect=[expect.between(0, 100)]), Field("text", String, source_column="note")]
+    )
     project.store.apply([changed])
     report = project.store.materialize(on_error="report")
     assert report["readings"].state == "rejected"
@@ -526,13 +541,35 @@ def test_a_view_with_data_goes_only_when_that_is_allowed_and_can_come_back(proje
 
 def test_a_name_of_the_engines_own_is_refused_at_plan(project: Project) -> None:
     project.deliver(ROWS)
-    with pytest.raises(Exception, match=r"projects\.py:\d+: feature view 'readings': the name 'rowid' is the engine's own"):
+    with pytest.raises(
+        Exception, match=r"projects\.py:\d+: feature view 'readings': the name 'rowid' is the engine's own"
+    ):
         project.store.apply([view(schema=[Field("rowid", Float64, source_column="value")])])
 
 
 def test_names_of_sql_and_of_our_own_statements_are_names_like_others(project: Project) -> None:
-    names = ["select", "order", "source", "staged", "chosen", "winner", "e", "r", "s", "k", "c", "w", "key", "event", "values", "segment", "requests", "bounds", "t"]
-    project.deliver(table(ROWS, **{"group": ["g"] * 4}))
+    names = [
+        "select",
+        "order",
+        "source",
+        "staged",
+        "chosen",
+        "winner",
+        "e",
+        "r",
+        "s",
+        "k",
+        "c",
+        "w",
+        "key",
+        "event",
+        "values",
+        "segment",
+        "requests",
+        "bounds",
+        "t",
+    ]
+    project.deliver(table(ROWS, group=["g"] * 4))
     entity = replace(SENSOR, join_keys={"sensor": String, "group": String})
     fields = [Field(name, Float64, source_column="value") for name in names]
     project.store.apply([view("table", entities=[entity], schema=fields)])

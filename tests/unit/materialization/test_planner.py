@@ -19,7 +19,9 @@ def seen(one: SourceFile, since: int, until: int | None = None) -> FileObservati
 
 
 def publication(sequence: int, start: int, end: int) -> Publication:
-    return Publication(sequence, "v", 1, f"r{sequence}", sequence, Interval(start, end), f"r{sequence}", 1000 + sequence)
+    return Publication(
+        sequence, "v", 1, f"r{sequence}", sequence, Interval(start, end), f"r{sequence}", 1000 + sequence
+    )
 
 
 def run(sequence: int, start: int, end: int) -> Run:
@@ -78,7 +80,9 @@ def test_neighbouring_stale_ranges_are_one() -> None:
 
 
 @pytest.mark.parametrize(("lookback", "wanted"), [(0, (20, 31)), (7, (20, 38)), (1000, (20, 100)), (None, (20, 100))])
-def test_a_change_is_felt_for_as_long_as_the_transform_looks_back(lookback: int | None, wanted: tuple[int, int]) -> None:
+def test_a_change_is_felt_for_as_long_as_the_transform_looks_back(
+    lookback: int | None, wanted: tuple[int, int]
+) -> None:
     assert incremental([A, B, file("late", 20, 30)], lookback=lookback) == [wanted]
 
 
@@ -114,7 +118,10 @@ def test_the_intervals_are_stale_ones_first_and_the_work_names_them() -> None:
 
 
 def test_the_end_of_time_can_be_reached() -> None:
-    assert incremental([A, B, file("late", 20, MAX_INSTANT)], lookback=10, end=MAX_INSTANT) == [(20, 100), (100, MAX_INSTANT)]
+    assert incremental([A, B, file("late", 20, MAX_INSTANT)], lookback=10, end=MAX_INSTANT) == [
+        (20, 100),
+        (100, MAX_INSTANT),
+    ]
 
 
 def test_an_explicit_interval_is_taken_as_it_is() -> None:

@@ -65,7 +65,9 @@ def test_a_run_replaces_a_push_that_came_before_it(served: Project) -> None:
 
 
 def test_a_row_that_is_not_available_yet_is_refused_with_its_time(served: Project) -> None:
-    with pytest.raises(UsageError, match="available from 2020-01-02T01:00:00Z on, and the clock says 2020-01-02T00:00:00"):
+    with pytest.raises(
+        UsageError, match="available from 2020-01-02T01:00:00Z on, and the clock says 2020-01-02T00:00:00"
+    ):
         served.store.push("readings", rows(("a", 25, 1.0), ("b", 4, 1.0)))
     assert served.lookup("a", "b") == [1.0, 3.0]
 

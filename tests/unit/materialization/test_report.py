@@ -16,13 +16,20 @@ def test_a_report_reads_well_and_becomes_json(project: Project) -> None:
     project.store.apply([view(schema=[Field("value", Float64, expect=[expect.between(0, 9, severity="warn")])])])
     report = project.store.materialize()
     text = str(report)
-    assert text.startswith("readings@1 published [2020-01-01T01:00:00Z, 2020-01-02T00:00:00Z) 4 read, 2 written, 1 superseded, 1 quarantined, 2 keys pushed")
+    assert text.startswith(
+        "readings@1 published [2020-01-01T01:00:00Z, 2020-01-02T00:00:00Z) 4 read, 2 written, 1 superseded, 1 quarantined, 2 keys pushed"
+    )
     assert "warning: value: between(0, 9) (1 of 3 rows break it)" in text
     assert text in report._repr_html_().replace("&#x27;", "'")
     document = json.loads(json.dumps(report.to_json()))
     assert document["ok"] is True
     (run,) = document["runs"]
-    assert (run["state"], run["rows_quarantined"], run["start"], run["error"]) == ("published", 1, "2020-01-01T01:00:00Z", None)
+    assert (run["state"], run["rows_quarantined"], run["start"], run["error"]) == (
+        "published",
+        1,
+        "2020-01-01T01:00:00Z",
+        None,
+    )
     assert run["segment"] == report["readings"].run_id
 
 

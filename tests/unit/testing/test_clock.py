@@ -39,7 +39,7 @@ def test_it_does_not_advance_backwards() -> None:
 
 def test_a_naive_instant_is_refused() -> None:
     with pytest.raises(InstantError, match="no time zone"):
-        FakeClock(datetime(2013, 1, 1))  # noqa: DTZ001  (the naive one is the point)
+        FakeClock(datetime(2013, 1, 1))
 
 
 def test_its_text_is_how_to_make_it_again() -> None:

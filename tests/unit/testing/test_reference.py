@@ -58,7 +58,7 @@ def status(answer: Answer) -> str:
 
 
 def test_naive_times_are_utc_and_aware_ones_are_converted() -> None:
-    naive = datetime(1970, 1, 1, 1)  # noqa: DTZ001  (naive data is the point)
+    naive = datetime(1970, 1, 1, 1)
     aware = datetime(1970, 1, 1, 3, tzinfo=timezone(timedelta(hours=2)))
     for event in (naive, aware):
         found = read_row(view_of(), row(event))

@@ -58,7 +58,9 @@ def test_every_form_of_entity_rows_gives_the_same_answer_in_their_order(
     assert table.column_names == ["sensor", "event_timestamp", "extra", "value", "note"]
     assert repr(table.column("value").to_pylist()) == VALUES
     assert table.column("sensor").to_pylist() == [sensor for sensor, _ in ASKED]
-    assert [None if one is None else list(one) for one in table.column("extra").to_pylist()] == PLAIN.column("extra").to_pylist()
+    assert [None if one is None else list(one) for one in table.column("extra").to_pylist()] == PLAIN.column(
+        "extra"
+    ).to_pylist()
 
 
 @pytest.mark.parametrize("form", [one for one in FORMS if not one.startswith("pandas")])
@@ -125,7 +127,9 @@ ELEVEN = 1577840400  # hour 1 of the project, in seconds
     ],
     ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
 )
-def test_times_of_every_unit_and_zone_are_floored_to_microseconds(shared: Project, column: pa.Array, values: list[Any]) -> None:
+def test_times_of_every_unit_and_zone_are_floored_to_microseconds(
+    shared: Project, column: pa.Array, values: list[Any]
+) -> None:
     table = ask(shared, column)
     assert table.column("value").to_pylist() == values
     assert table.column("event_timestamp").equals(pa.chunked_array([column]))
@@ -161,17 +165,25 @@ def test_times_that_are_none_are_refused_with_a_hint(shared: Project, column: pa
 
 def test_another_timestamp_field_is_taken_and_a_wrong_one_refused_with_the_nearest(shared: Project) -> None:
     rows = entity_rows([("a", 4)]).rename_columns(["sensor", "seen_at"])
-    assert shared.store.get_historical_features(rows, ["readings:value"], timestamp_field="seen_at").to_arrow()["value"].to_pylist() == [1.0]
+    assert shared.store.get_historical_features(rows, ["readings:value"], timestamp_field="seen_at").to_arrow()[
+        "value"
+    ].to_pylist() == [1.0]
     with pytest.raises(UnknownNameError, match="Did you mean 'seen_at'"):
         shared.store.get_historical_features(rows, ["readings:value"], timestamp_field="seen").to_arrow()
 
 
 def test_a_missing_key_column_is_refused_with_the_columns_that_are_there(shared: Project) -> None:
     with pytest.raises(JoinKeyError, match="no column 'sensor', a join key of 'readings'. Their columns: senzor"):
-        shared.store.get_historical_features(entity_rows([("a", 4)]).rename_columns(["senzor", "event_timestamp"]), ["readings:value"]).to_arrow()
+        shared.store.get_historical_features(
+            entity_rows([("a", 4)]).rename_columns(["senzor", "event_timestamp"]), ["readings:value"]
+        ).to_arrow()
 
 
-@pytest.mark.parametrize("column", [pa.array([1]), pa.array([1.5]), pa.array([b"a"]), pa.array([True]), pa.array([["a"]])], ids=lambda one: str(one.type))
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([1]), pa.array([1.5]), pa.array([b"a"]), pa.array([True]), pa.array([["a"]])],
+    ids=lambda one: str(one.type),
+)
 def test_a_key_of_another_type_is_refused(shared: Project, column: pa.Array) -> None:
     rows = pa.table({"sensor": column, "event_timestamp": [hour(1)]})
     with pytest.raises(KeyTypeError, match="'sensor'.*as a join key it is String"):
@@ -226,7 +238,13 @@ def test_key_columns_that_sql_cannot_tell_apart_are_refused(project: Project) ->
     project.deliver([("a", 1, 1.0), ("b", 1, 2.0)])
     one = view()
     services = [
-        FeatureService("case", features=[one.with_join_key_map({"sensor": "k"}), one.with_name("other").with_join_key_map({"sensor": "K"})]),
+        FeatureService(
+            "case",
+            features=[
+                one.with_join_key_map({"sensor": "k"}),
+                one.with_name("other").with_join_key_map({"sensor": "K"}),
+            ],
+        ),
         FeatureService("ours", features=[one.with_join_key_map({"sensor": "__row"})]),
     ]
     project.store.apply([one, *services])

@@ -1,4 +1,4 @@
-# ruff: noqa: DTZ001  (DuckDB gives its TIMESTAMP, which is UTC here, as naive datetimes)
+
 from __future__ import annotations
 
 import json

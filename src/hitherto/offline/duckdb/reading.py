@@ -68,6 +68,11 @@ def _run(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[Segm
     with attached(con, state, view=view.name), storage_errors(f"Reading feature view {view.name!r}"):
         con.execute("set preserve_insertion_order = true")
         table = con.sql(query).to_arrow_table()
+    return as_declared(view, table)
+
+
+def as_declared(view: FeatureView, table: pa.Table) -> pa.Table:
+    """Rows as they leave: keys and features in their declared Arrow types, every other column a time in UTC."""
     kinds = {**view.join_keys, **{field.name: field.dtype for field in view.schema}}
     utc = pa.timestamp("us", tz="UTC")
     return table.cast(pa.schema([(name, kinds[name].arrow if name in kinds else utc) for name in table.column_names]))

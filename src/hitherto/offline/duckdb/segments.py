@@ -24,6 +24,7 @@ from hitherto.offline.content_hash import BATCH_ROWS, hash_batches
 from hitherto.offline.duckdb.connection import storage_errors
 from hitherto.offline.duckdb.names import (
     AVAILABLE,
+    CREATED,
     EVENT,
     KEY,
     TIMES,
@@ -123,18 +124,21 @@ def _write_rows(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str
     else:
         select = f"select {key_id(view)} as {KEY}, r.* from {distinct} r"
     con.execute("set preserve_insertion_order = true")
-    con.execute(f"create table __new.rows as {select} order by {_clustering(view)}")
+    con.execute(f"create table __new.rows as {select} order by {_clustering(con, relation)}")
     return superseded
 
 
-def _clustering(view: FeatureView) -> str:
-    """The order of rows (semantics 2) without times that cannot decide: each costs the sort a fifth.
+def _clustering(con: duckdb.DuckDBPyConnection, relation: str) -> str:
+    """The order of rows (semantics 2) by the times that can decide: each one takes a fifth of the sort.
 
-    Without a column of known times, available time follows event time; without one of created times, all are null.
+    A created time that nobody has, or an available time that follows the event time at a fixed distance, cannot.
     """
-    created = ", __created nulls first" if view.source.created_timestamp_field else ""
-    available = f", {AVAILABLE}" if view.source.known_timestamp_field else ""
-    return f"{KEY}, {EVENT}{created}{available}"
+    distance = f"epoch_us({AVAILABLE}) - epoch_us({EVENT})"
+    created, follows = con.execute(
+        f"select count({CREATED}) > 0, min({distance}) is not distinct from max({distance}) from {relation}"
+    ).fetchall()[0]
+    times = [EVENT, *([f"{CREATED} nulls first"] if created else []), *([] if follows else [AVAILABLE])]
+    return ", ".join([KEY, *times])
 
 
 def _without_superseded(
