@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test bench lint format clean
 
 help:
 	@echo "make demo     the whole of Hitherto on a year of flights, in about a screen"
 	@echo "make test     every check and test"
+	@echo "make bench    the benchmarks in a small size, within ten minutes; see docs/benchmarks.md"
 	@echo "make lint     style, types and layers only"
 	@echo "make format   put the style right"
 	@echo "make setup    $(VENV), with uv where it is installed, else with venv and pip"
@@ -41,6 +42,13 @@ demo: setup
 
 test: lint
 	$(BIN)/pytest -n $(JOBS) --cov
+
+bench: setup
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.training_set --rows 1000000 --entities 100000
+	$(BIN)/python -m benchmarks.materialization --rows 1000000
+	$(BIN)/python -m benchmarks.lookup --keys 100000
+	$(BIN)/python -m benchmarks.serving --keys 100000
 
 lint: setup
 	$(BIN)/ruff check .

@@ -60,6 +60,7 @@ def make_entity_rows(path: Path, *, rows: int, keys: int) -> Path:
 def _copy(query: str, path: Path, *, seed: float) -> None:
     # One thread: random() then gives the same numbers every time.
     with duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false")
         con.execute("set threads = 1")
         con.execute("select setseed(?)", [seed])
         con.execute(f"copy ({query}) to '{path}' (format parquet, row_group_size 500000)")

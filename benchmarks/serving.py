@@ -98,7 +98,7 @@ def measure(
     kind: str, folder: Path, place: str, events: Path, online: str, **given: Any
 ) -> tuple[list[Comparison], dict[str, float]]:
     """Pairs of runs against our server and the floor, then our server with more rows per request."""
-    keys, pairs, seconds = given["keys"], given["pairs"], given["seconds"]
+    keys, pairs, seconds, sizes = (given[name] for name in ("keys", "pairs", "seconds", "sizes"))
     ours, bare = free_port(), free_port()
     tokens = folder / f"{kind}-tokens.json"
     token = create_token(tokens, "bench", "read")
@@ -115,7 +115,7 @@ def measure(
             got = {port: wrk(port, rows=1, keys=keys, seconds=seconds, token=token) for port in order}
             found.append((got[ours], got[bare]))
         rates = {f"{kind}, 1 row, p99 ms": max(mine.p99 for mine, _ in found)}
-        for rows in SIZES:
+        for rows in sizes:
             rates[f"{kind}, {rows} rows, requests/s"] = wrk(
                 ours, rows=rows, keys=keys, seconds=seconds, token=token
             ).rate
@@ -129,7 +129,7 @@ def run(folder: Path, *, keys: int, pairs: int, seconds: int) -> Path | None:
         print("wrk is not installed: HTTP is left out")
         return None
     events = make_events(folder / "events.parquet", rows=10 * keys, keys=keys)
-    given = {"keys": keys, "pairs": pairs, "seconds": seconds}
+    given = {"keys": keys, "pairs": pairs, "seconds": seconds, "sizes": SIZES}
     place = str(folder / "lmdb" / "online" / "bench" / "fv" / "1.1")
     found, rates = measure("lmdb", folder, place, events, "lmdb:///online", **given)
     if redis_is_installed():

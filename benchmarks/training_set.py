@@ -28,6 +28,7 @@ def with_hitherto(store: FeatureStore, entities: Path) -> pa.Table:
 
 def with_duckdb(events: Path, entities: Path) -> pa.Table:
     with duckdb.connect() as con:
+        con.execute("set enable_progress_bar = false")
         return con.sql(
             f"select e.* exclude (__row), {COLUMNS} from (select *, row_number() over () as __row from '{entities}') e "
             f"asof left join '{events}' s on e.user_id = s.user_id and e.event_timestamp >= s.event_timestamp order by __row"
@@ -78,8 +79,9 @@ def run(folder: Path, *, rows: int, keys: int, entities: int, pairs: int, memory
         for name, way in ways.items()
     ]
     saved = found[0].peer_seconds - found[0].ours_seconds
-    paid_back = building / saved if saved > 0 else float("inf")
-    print(f"building segments and online store once: {building:.2f} s, paid back after {paid_back:.1f} training sets")
+    paid_back = building / saved if saved > 0 else None
+    after = f"paid back after {paid_back:.1f} training sets" if paid_back else "never paid back at this size"
+    print(f"building segments and online store once: {building:.2f} s, {after}")
     peaks = {}
     if memory:
         peaks = {name: peak_megabytes(way, events, asked) for name, way in ways.items()}

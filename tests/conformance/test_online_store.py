@@ -275,8 +275,10 @@ def test_a_load_that_is_fenced_on_its_way_stops(new_store: Callable[[], OnlineSt
 
 
 def test_tokens_belong_to_one_view(store: OnlineStore, place: Place) -> None:
+    assert store.token(place) == 0
     store.raise_token(place, 5)
     other = Place("demo", "other", 1, 1)
+    assert (store.token(place), store.token(other)) == (5, 0)
     assert push(store, other, (KEY, row()), token=1) == 1
 
 

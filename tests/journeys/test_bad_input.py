@@ -227,10 +227,10 @@ CASES = (
     Case("source not Parquet", materialize_with(rewrite(lambda _: b"sensor,at,value\na,2020-01-01,1\n" * 9)), MaterializationFailed, ("'raw'", SOURCE_LINE, "is not a Parquet file")),
     Case("source corrupt in its footer", materialize_with(rewrite(lambda c: c[:-60] + b"\xff" * 40 + c[-20:])), MaterializationFailed, ("'raw'", SOURCE_LINE, "corrupt")),
     Case("source corrupt in its data", materialize_with(rewrite(damage_data)), MaterializationFailed, ("'raw'", SOURCE_LINE, r"a\.parquet|could not read|cannot be read")),
-    Case("column vanished", materialize_with(lambda p: p.deliver(table(ROWS).drop_columns(["note"]))), MaterializationFailed, ("'readings'", "'note'", r"definitions\.py")),
+    Case("column vanished", materialize_with(lambda p: p.deliver(table(ROWS).drop_columns(["note"]))), MaterializationFailed, ("readings: Source 'raw'", "no column 'note'", SOURCE_LINE)),
     Case("column changed type", materialize_with(lambda p: p.deliver(table(ROWS).set_column(2, "value", pa.array(["1", "2", "3"])))), MaterializationFailed, ("'readings'", "'value'", "VARCHAR|String|string", "Float64|DOUBLE|double")),
     Case("column changed type in one file", materialize_with(lambda p: p.deliver(table(ROWS).set_column(2, "value", pa.array(["1", "2", "3"])), "b.parquet")), MaterializationFailed, ("'value'", r"a\.parquet", r"b\.parquet", SOURCE_LINE)),
-    Case("time column changed type", materialize_with(lambda p: p.deliver(table(ROWS).set_column(1, "at", pa.array(["1", "2", "3"])))), MaterializationFailed, ("'at'", "string")),
+    Case("time column changed type", materialize_with(lambda p: p.deliver(table(ROWS).set_column(1, "at", pa.array(["1", "2", "3"])))), MaterializationFailed, ("'at' is VARCHAR, not a time", "Write the file with real timestamps", SOURCE_LINE)),
     # -- SQL
     *(
         Case(f"SQL: {sql}", apply_with('ttl="100h"', f'ttl="100h", transform={sql!r}'), DefinitionError, (VIEW_LINE, "feature view 'readings'", says))
@@ -242,7 +242,7 @@ CASES = (
             ("select * from read_csv('/etc/passwd')", "read_csv"),
             ("select * from '/etc/passwd'", "passwd"),
             ("select * from elsewhere", "elsewhere"),
-            ("selec * from source", "SELECT|parse|syntax"),
+            ("selec * from source", "cannot be read as SQL"),
             ("select nothing from source", "nothing"),
             ("", "SELECT|empty"),
         )
@@ -277,7 +277,7 @@ def test_all_problems_of_a_repo_come_at_once(project: Project) -> None:
     )
     with pytest.raises(DefinitionError) as caught:
         project.store.plan()
-    assert len(caught.value.problems) == 3
+    assert "problems in the definitions" in str(caught.value)
     assert {problem.location.line for problem in caught.value.problems if problem.location} == {4, 6, 13}
     still_serves(project)
 
@@ -387,7 +387,9 @@ def test_an_online_store_that_refuses_writes_fails_the_run_and_keeps_serving(ser
     correct(project)
     with pytest.raises(MaterializationFailed) as caught:
         project.store.materialize_incremental()
-    assert re.search("OOM|memory" if how == "memory" else "READONLY|read.only", str(caught.value)), str(caught.value)
+    assert re.search("OOM|memory" if how == "memory" else "It is a replica: use the primary", str(caught.value)), str(
+        caught.value
+    )
     project.at(24)
     assert project.lookup("a", "b", "nobody", features=BOTH) == GOOD_LOOKUP
     assert project.history(("a", 4), ("a", 5), ("b", 24), features=BOTH) == GOOD_HISTORY

@@ -10,7 +10,7 @@ import pytest
 
 from journeys import example
 
-END = "2013-02-01"
+END = "2013-01-15"
 
 
 def training_hash(folder: Path, entity: pa.Table, *ends: str) -> str:
@@ -26,16 +26,16 @@ def training_hash(folder: Path, entity: pa.Table, *ends: str) -> str:
 
 @pytest.fixture(scope="module")
 def entity(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
-    """The labels of January, in an order of no meaning."""
+    """The labels of two weeks, in an order of no meaning."""
     folder = example.copy(tmp_path_factory.mktemp("labels") / "repo")
     store, _ = example.open_store(folder, END)
     with store:
         store.apply()
-        january = f"select * from ({(folder / 'labels.sql').read_text()}) where event_timestamp < timestamptz '{END} 00:00:00+00'"
+        labels = f"select * from ({(folder / 'labels.sql').read_text()}) where event_timestamp < timestamptz '{END} 00:00:00+00'"
         store.materialize()
-        training = store.get_historical_features(january, ["airport_weather:temperature"])
+        training = store.get_historical_features(labels, ["airport_weather:temperature"])
         table = training.to_arrow().drop_columns(["temperature"])
-    assert len(table) > 20_000
+    assert len(table) > 10_000
     return table.take(pa.array(random.Random(5).sample(range(len(table)), len(table))))
 
 
@@ -49,7 +49,7 @@ def plain(entity: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_rows_of_the_future_change_nothing(entity: pa.Table, plain: str, tmp_path: Path) -> None:
     folder = example.copy(tmp_path / "repo")
-    assert training_hash(folder, entity, "2013-03-01") == plain
+    assert training_hash(folder, entity, "2013-02-01") == plain
 
 
 def test_the_order_of_rows_files_and_row_groups_and_the_number_of_threads_change_nothing(
@@ -69,7 +69,7 @@ def test_the_order_of_rows_files_and_row_groups_and_the_number_of_threads_change
 
 def test_many_small_runs_give_what_one_gives(entity: pa.Table, plain: str, tmp_path: Path) -> None:
     folder = example.copy(tmp_path / "repo")
-    ends = ["2013-01-02T07:13:00Z", "2013-01-02T07:14:00Z", "2013-01-20", END]
+    ends = ["2013-01-02T07:13:00Z", "2013-01-02T07:14:00Z", "2013-01-09", END]
     assert training_hash(folder, entity, *ends) == plain
 
 

@@ -61,6 +61,17 @@ def test_a_text_that_is_no_instant_is_refused(value: str):
         instant(value)
 
 
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_an_offset_does_not_carry_an_instant_out_of_the_years_that_can_be_shown(value: str):
+    with pytest.raises(InstantError, match="outside the years 1 to 9999"):
+        instant(value)
+
+
+def test_a_duration_that_no_timedelta_holds_is_refused():
+    with pytest.raises(InstantError, match="longer than 999999999 days"):
+        duration("9" * 30 + "d")
+
+
 @pytest.mark.parametrize("value", [None, 5, 1.5])
 def test_nothing_else_is_an_instant(value: object):
     with pytest.raises(InstantError, match="must be an aware datetime"):

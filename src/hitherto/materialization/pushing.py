@@ -8,6 +8,7 @@ from hitherto import frames
 from hitherto.errors import DataError, NotMaterializedError, OnlineStoreError, UsageError
 from hitherto.events import RowsPushed
 from hitherto.materialization.context import RunContext
+from hitherto.materialization.runner import is_behind
 from hitherto.offline.duckdb import online_rows
 from hitherto.offline.duckdb.connection import connect, storage_errors
 from hitherto.online.store import Place
@@ -48,7 +49,7 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
         )
     place = Place(context.project, view.name, served.version, served.generation)
     store = context.open_online()
-    if place not in store.places(context.project, view.name):
+    if is_behind(context, place):
         raise OnlineStoreError(
             f"Nothing was pushed into feature view {view.name!r}: the online store has lost its rows, or is another one now. "
             f"Fill it first: hitherto materialize --view {view.name}"

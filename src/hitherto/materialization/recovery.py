@@ -8,7 +8,7 @@ from hitherto.errors import RunInProgressError
 from hitherto.materialization.context import RunContext
 from hitherto.materialization.lock import view_lock
 from hitherto.materialization.runner import push_and_publish, quarantine_path, segment_path
-from hitherto.offline.duckdb.segments import discard
+from hitherto.offline.duckdb.segments import discard, remove
 from hitherto.registry.records import Run
 
 
@@ -48,7 +48,7 @@ def finish(context: RunContext, run: Run) -> Run:
         version = next(one for one in context.registry.view_versions(run.view) if one.version == run.version)
         return push_and_publish(context, version, run, began=time.perf_counter())
     for path in (segment_path(context, run), quarantine_path(context, run)):
-        path.unlink(missing_ok=True)
+        remove(path)
         discard(path)
     return context.registry.update_run(
         run.run_id,

@@ -84,7 +84,7 @@ def _end(context: RunContext, run: Run, state: RunState, error: str, began: floa
     seconds = time.perf_counter() - began
     if context.registry.run(run.run_id).state == "pushing":
         return context.registry.update_run(run.run_id, error=error, seconds=seconds)
-    segment_path(context, run).unlink(missing_ok=True)
+    segments.remove(segment_path(context, run))
     return context.registry.update_run(run.run_id, state=state, error=error, finished_at=context.now(), seconds=seconds)
 
 
@@ -96,9 +96,12 @@ def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
     # place, key by key, even if they cover everything: a switch would lose the pushes that came after the run began.
     # Where a store has lost its rows, the run fills a new generation from all that is published.
     store = context.open_online()
-    generation = version.generation + 1 if _lost(context, version) else version.generation or 1
+    behind = _lost(context, version)
+    generation = version.generation + 1 if behind else version.generation or 1
     place = context.place(version, generation)
-    store.raise_token(place, run.token)
+    # The token of a store that is behind says so until it is filled: a run that fails before leaves it as it is.
+    if not behind:
+        store.raise_token(place, run.token)
     return context.registry.update_run(
         run.run_id, state="staging", generation=generation, online_sequence=store.next_sequence(place)
     )
@@ -298,6 +301,7 @@ def _push(
     sample: list[tuple[bytes, bytes | None]] = []
     with connect(context.limits) as con:
         if run.generation != version.generation:
+            store.raise_token(place, run.token)
             rows = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
             pushed = store.load(place, _sampled(rows, sample, _reporter(context, run)), token=run.token)
         else:
@@ -389,11 +393,20 @@ def owes_online(context: RunContext, version: ViewVersion) -> bool:
 
 
 def _lost(context: RunContext, version: ViewVersion) -> bool:
-    """Whether the store no longer has the version's rows: it is another one now, or was emptied."""
-    if not version.generation:
-        return False
-    places = context.open_online().places(context.project, version.view)
-    return context.place(version, version.generation) not in places
+    """Whether the store lacks what the version has published."""
+    return bool(version.generation) and is_behind(context, context.place(version, version.generation))
+
+
+def is_behind(context: RunContext, place: Place) -> bool:
+    """Whether the store lacks what was published: it is another one now, was emptied, or was put back to an older state."""
+    store = context.open_online()
+    if place not in store.places(context.project, place.view):
+        return True
+    runs = context.registry.runs(view=place.view, state="published")
+    # Each run raised the token of the store that it wrote to.
+    return store.token(place) < max(
+        (run.token for run in runs if run.version == place.version and run.generation), default=0
+    )
 
 
 def forgot_too_much(context: RunContext, version: ViewVersion) -> bool:

@@ -17,9 +17,10 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from hitherto.config import Config, memory
-from hitherto.errors import HithertoError
+from hitherto.errors import HithertoError, OnlineStoreError
 from hitherto.monitoring.settings import Setting, settings_in_force
 from hitherto.online.store import OnlineStore
+from hitherto.online.stores import unfilled
 from hitherto.registry import migrations
 from hitherto.registry.sqlite import Registry
 from hitherto.timeline import rfc3339
@@ -101,6 +102,7 @@ def diagnose(
     found.append(registry_line)
     if registry is not None:
         with registry:
+            found += _looked_up("online rows", lambda: _online_rows(registry, open_online))
             found += _looked_up("clock", lambda: _clock(registry, now))
             found += _looked_up("runs", lambda: _runs(registry, is_running))
             found += _looked_up("temporary files", lambda: _leftovers(config, registry, is_running))
@@ -185,6 +187,17 @@ def _online(open_online: Callable[[], OnlineStore]) -> Iterator[Diagnosis]:
     yield Diagnosis("online store", "ok", f"{store!r} answers")
     for warning in warnings:
         yield Diagnosis("online store", "warning", warning)
+
+
+def _online_rows(registry: Registry, open_online: Callable[[], OnlineStore]) -> Iterator[Diagnosis]:
+    """Whether the store has the views that are published; one that does not answer has a line already."""
+    try:
+        lost = unfilled(open_online(), registry.snapshot())
+    except OnlineStoreError:
+        return
+    if lost:
+        finding = f"the store has none of {_names(lost)}, which are published: lookups find nothing"
+        yield Diagnosis("online rows", "problem", finding, "run: hitherto materialize-incremental")
 
 
 def _registry(config: Config) -> tuple[Diagnosis, Registry | None]:

@@ -115,14 +115,13 @@ class Answer:
             names.append(msgspec.json.encode(name))
             results.append(_result(msgspec.json.encode(values, enc_hook=_plain)[1:-1], present, epochs))
         names.append(self.plan.names_json)
-        events = [b",".join(view.events) for view in self.views]
-        for column in self.plan.columns:
-            fragments = self._fragments(column)
-            if self.views[column.view].exceptions or NULL in fragments:
+        found = [(view.columns, b",".join(view.events), bool(view.exceptions)) for view in self.views]
+        for column, (_, view, position) in zip(self.plan.columns, self.plan.outputs, strict=True):
+            columns, events, incomplete = found[view]
+            fragments, statuses = columns[position], present
+            if incomplete or NULL in fragments:
                 statuses = b",".join([_STATUS_JSON[status] for status in self.statuses(column)])
-            else:
-                statuses = present
-            results.append(_result(b",".join(fragments), statuses, events[column.view]))
+            results.append(_result(b",".join(fragments), statuses, events))
         return b'{"metadata":{"feature_names":[%b]},"results":[%b]}' % (b",".join(names), b",".join(results))
 
     def statuses(self, column: FeatureColumn) -> Sequence[Status]:

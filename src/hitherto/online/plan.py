@@ -157,8 +157,11 @@ class LookupPlans:
         if serial != snapshot.serial:
             plans = {}
             self._plans = (snapshot.serial, plans)
-        name = (features if isinstance(features, FeatureService) else tuple(features), full_feature_names)
-        plan = plans.get(name)
+        name = (tuple(features) if isinstance(features, list) else features, full_feature_names)
+        try:
+            plan = plans.get(name)
+        except TypeError:  # what cannot be remembered is no list of texts: planning says what is wrong with it
+            return plan_lookup(snapshot, features, full_feature_names=full_feature_names)
         if plan is None:
             if len(plans) >= self._limit:
                 plans.clear()

@@ -97,7 +97,7 @@ def _columns(entity_rows: EntityRows) -> tuple[Mapping[str, Sequence[Any]], int]
 
 
 def _columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Sequence[Any]], int]:
-    if isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):
         raise UsageError(
             'Entity rows are a list of dicts, [{"airport": "JFK"}, ...], or a dict of lists, {"airport": ["JFK", ...]}.'
         )

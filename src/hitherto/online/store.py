@@ -56,6 +56,9 @@ class OnlineStore(Protocol):
     def next_sequence(self, place: Place) -> int:
         """The next number of the place's view, from 1 on: each run and each push takes one."""
 
+    def token(self, place: Place) -> int:
+        """The highest fencing token that was raised for the place's view; 0 if none was."""
+
     def raise_token(self, place: Place, token: int) -> None:
         """Make this the least fencing token that the view's writes may carry. Raises FencedError if a higher one is there."""
 

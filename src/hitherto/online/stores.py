@@ -7,7 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from hitherto.errors import ConfigError, MissingExtraError, did_you_mean
-from hitherto.online.store import OnlineStore
+from hitherto.online.store import OnlineStore, Place
+from hitherto.registry.snapshot import Snapshot
 
 
 def open_store(
@@ -43,6 +44,21 @@ def open_store(
             f"The online store's url begins with {scheme or 'no scheme'!r}, which is no store.{did_you_mean(scheme, LOADERS)}"
         )
     return LOADERS[scheme](url, root, username, password, timeout)
+
+
+def unfilled(store: OnlineStore, snapshot: Snapshot) -> tuple[str, ...]:
+    """The views that are served online and that this store has nothing of: it is another one now, or was emptied.
+
+    Raises:
+        OnlineStoreError: The store does not answer.
+    """
+    return tuple(
+        name
+        for name, view in sorted(snapshot.views.items())
+        if view.definition.online
+        and view.generation
+        and Place(snapshot.project, name, view.version, view.generation) not in store.places(snapshot.project, name)
+    )
 
 
 def _lmdb(url: str, root: Path, username: str | None, password: str | None, timeout: float) -> OnlineStore:

@@ -104,6 +104,10 @@ def _key_columns(projection: FeatureViewProjection, served: ServedView) -> Mappi
 
 
 def _of_references(snapshot: Snapshot, references: Sequence[str]) -> _Chosen:
+    if not isinstance(references, Iterable):
+        raise UsageError(
+            f'features is {type(references).__name__}. Give references, ["view:feature", ...], or a feature service.'
+        )
     views: dict[str, tuple[ServedView, Mapping[str, str]]] = {}
     order: list[tuple[str, str]] = []
     for reference in references:

@@ -10,6 +10,8 @@ from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import UnknownNameError
 
+_VERSION_DIGITS = 10
+
 
 @dataclass(frozen=True)
 class ServedView:
@@ -49,7 +51,8 @@ class Snapshot:
             raise UnknownNameError("feature view", plain, self.views)
         if not at:
             return self.views[plain]
-        version = int(number) if number.isdecimal() else 0
+        # No version has ten digits, and Python refuses to read a number of thousands.
+        version = int(number) if number.isdecimal() and len(number) < _VERSION_DIGITS else 0
         if (plain, version) not in self.versions:
             known = [f"{plain}@{one}" for view, one in self.versions if view == plain]
             raise UnknownNameError("feature view version", name, known)

@@ -7,6 +7,7 @@ from time import monotonic
 
 from hitherto.errors import HithertoError
 from hitherto.online.store import OnlineStore
+from hitherto.online.stores import unfilled
 from hitherto.serving.auth import Tokens
 from hitherto.serving.models import Ready, RegistryState
 from hitherto.serving.problems import refusal_of
@@ -56,7 +57,11 @@ class Readiness:
         try:
             self._store.ping()
             if monotonic() - self._warned >= _WARNINGS_SECONDS:
-                self._warnings, self._warned = self._store.warnings(), monotonic()
+                lost = [
+                    f"the online store has no rows of feature view {name!r}, which are published: lookups find nothing until it is materialized"
+                    for name in unfilled(self._store, self._snapshots.current)
+                ]
+                self._warnings, self._warned = (*self._store.warnings(), *lost), monotonic()
             self._error = None
         except HithertoError as error:
             self._error = error

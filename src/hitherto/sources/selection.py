@@ -27,8 +27,9 @@ def tables_of(sql: str, sources: Iterable[str]) -> tuple[str, ...]:
         tree = sqlglot.parse_one(sql, read="duckdb")
     except SqlglotError:
         return ()
-    known = set(sources)
-    return tuple(dict.fromkeys(table.name for table in tree.find_all(exp.Table) if table.name in known))
+    known = {name.lower(): name for name in sources}
+    found = (known.get(table.name.lower()) for table in tree.find_all(exp.Table))
+    return tuple(dict.fromkeys(name for name in found if name is not None))
 
 
 def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, ParquetSource], *, root: Path) -> pa.Table:

@@ -26,13 +26,14 @@ _TABLE_FUNCTIONS = frozenset({"unnest", "explode", "generate_series", "generates
 _CLOCKS = frozenset({
     "now", "current_timestamp", "currenttimestamp", "current_date", "currentdate", "current_time",
     "currenttime", "current_localtime", "localtime", "current_localtimestamp", "localtimestamp",
-    "currentdatetime", "get_current_timestamp", "get_current_time", "today", "transaction_timestamp",
+    "currentdatetime", "get_current_timestamp", "get_current_time", "today", "transaction_timestamp", "ago",
 })  # fmt: skip
 _CHANCE = frozenset({"random", "rand", "setseed", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "nextval", "currval"})
 _OUTSIDE = frozenset({
     "getenv", "getvariable", "current_setting", "current_user", "currentuser", "session_user", "current_role",
     "user", "current_database", "currentdatabase", "current_catalog", "currentcatalog", "current_schema",
     "currentschema", "current_schemas", "current_query", "txid_current", "version", "current_version", "currentversion", "query",
+    "current_connection_id", "current_query_id", "current_transaction_id", "stats", "vector_type",
     "query_table", "read_text", "read_blob", "read_csv", "read_csv_auto", "read_json", "read_json_auto",
     "read_parquet", "parquet_scan", "glob", "sniff_csv", "which_secret", "add_parquet_key", "write_log",
     "parse_duckdb_log_message", "pg_sleep", "sleep", "sleep_ms",
@@ -155,13 +156,21 @@ def _check_tables(tree: exp.Expr, tables: Collection[str], over: str) -> str | N
 def _check_functions(tree: exp.Expr, over: str) -> str | None:
     for node in tree.find_all(exp.Func):
         called = _function_name(node)
-        if called in _CLOCKS:
+        if called in _CLOCKS or _is_age_until_now(node):
             return f"{called}() asks the clock: the same rows would give another result later. Use the row's own times."
         if called in _CHANCE:
             return f"{called}() gives another result each time; the result must follow from {over} alone."
         if called in _OUTSIDE or called.startswith(("pg_", "duckdb_", "pragma_", "http_", "system.")):
             return f"{called}() looks outside of {over}."
     return None
+
+
+def _is_age_until_now(node: exp.Expr) -> bool:
+    """Whether it is age(x), which asks the clock; age(x, y) does not."""
+    if not isinstance(node, exp.Anonymous) or node.name.lower() != "age":
+        return False
+    # x.age() is age(x).
+    return len(node.expressions) + isinstance(node.parent, exp.Dot) == 1
 
 
 def _check_parts(tree: exp.Expr) -> str | None:

@@ -74,7 +74,7 @@ def times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
     """Times as TIMESTAMP microseconds UTC, floored; naive ones are UTC (semantics 1)."""
     kind = column.type
     if at.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), kind.value_type
+        column, kind = _values(column), kind.value_type
     if at.is_date(kind) or at.is_null(kind):
         column, kind = column.cast(pa.timestamp("us")), pa.timestamp("us")
     if not at.is_timestamp(kind):
@@ -83,6 +83,14 @@ def times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
             "Convert it first: pandas.to_datetime(frame[column], utc=True), or cast(column as timestamp) in SQL."
         )
     return floored_times(column, name)
+
+
+def _values(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A dictionary's values in place of their numbers."""
+    kind = column.type.value_type
+    # Arrow cannot take from the views that Polars writes its categories as.
+    plain = pa.large_string() if at.is_string_view(kind) else kind
+    return column.cast(pa.dictionary(column.type.index_type, plain)).cast(plain)
 
 
 def floored_times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
@@ -114,7 +122,7 @@ def key_column(column: pa.ChunkedArray, name: str, kind: DataType) -> pa.Chunked
     """A key column in its declared type; whole floats (pandas' integers beside nulls) are integers, NaN is no key."""
     actual = column.type.value_type if at.is_dictionary(column.type) else column.type
     if at.is_dictionary(column.type):
-        column = column.cast(actual)
+        column = _values(column)
     if at.is_null(actual):
         return column.cast(kind.arrow)
     if not _fits(actual, kind):

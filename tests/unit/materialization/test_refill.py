@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hitherto import Field, expect
 from hitherto.errors import OnlineStoreError
+from hitherto.types import Float64, String
 from journeys.projects import Project, hour, source, table, view
 
 
@@ -46,6 +48,48 @@ def test_a_run_with_new_rows_brings_the_old_ones_too(emptied: Project) -> None:
 def test_a_push_into_it_is_refused_with_the_command_that_fills_it(emptied: Project) -> None:
     with pytest.raises(OnlineStoreError, match="hitherto materialize --view readings"):
         emptied.store.push("readings", table([("a", 3, 9.0)]))
+
+
+@pytest.fixture
+def restored(project: Project, tmp_path: Path) -> Project:
+    """A project whose online store was put back to what it was before the last run, as a restart from a snapshot does."""
+    online, copy = project.folder / ".hitherto" / "online", tmp_path / "copy"
+    project.deliver([("a", 1, 1.0)])
+    project.store.apply([view()])
+    project.store.materialize_incremental()
+    project.store.close()
+    shutil.copytree(online, copy)
+    project.at(30)
+    project.deliver([("a", 26, 2.0), ("b", 26, 3.0)], "b.parquet")
+    project.store.materialize_incremental()
+    project.store.close()
+    shutil.rmtree(online)
+    copy.rename(online)
+    project.reopen()
+    return project
+
+
+def test_a_store_that_was_put_back_to_an_older_state_is_filled_by_the_next_run(restored: Project) -> None:
+    assert restored.lookup("a", "b") == [1.0, None]
+    restored.store.materialize_incremental()
+    assert restored.lookup("a", "b") == [2.0, 3.0]
+    assert not restored.store.materialize_incremental().runs
+
+
+def test_a_run_that_failed_meanwhile_does_not_hide_that_it_is_behind(restored: Project) -> None:
+    restored.at(40)
+    checked = Field("value", Float64, expect=[expect.between(0, 9)])
+    restored.store.apply([view(schema=[checked, Field("note", String)])])
+    wrong = restored.deliver([("a", 35, 99.0)], "c.parquet")
+    assert {run.state for run in restored.store.materialize_incremental(on_error="report").runs} >= {"rejected"}
+    wrong.unlink()
+    restored.store.materialize_incremental()
+    assert restored.lookup("a", "b") == [2.0, 3.0]
+
+
+def test_a_push_into_an_older_state_is_refused(restored: Project) -> None:
+    with pytest.raises(OnlineStoreError, match="hitherto materialize --view readings"):
+        restored.store.push("readings", table([("a", 27, 9.0)]))
 
 
 def test_another_url_is_filled_by_the_next_run(project: Project, tmp_path: Path) -> None:

@@ -118,6 +118,14 @@ def test_an_online_store_that_does_not_answer_is_a_problem(store: FeatureStore):
     assert (line.state, line.finding) == ("problem", "The online store at host:6379 cannot be reached.")
 
 
+def test_an_online_store_without_what_is_published_is_a_problem(store: FeatureStore, tmp_path: Path):
+    report = diagnose(store.config, now=NOON, open_online=lambda: LmdbOnlineStore(tmp_path / "another"))
+    assert report["online rows"].state == "problem"
+    assert "users" in report["online rows"].finding
+    assert "offline_only" not in report["online rows"].finding
+    assert not (tmp_path / "another" / store.config.project).exists()
+
+
 def test_an_online_store_that_may_lose_rows_is_a_warning(store: FeatureStore):
     class Evicting(LmdbOnlineStore):
         def warnings(self) -> tuple[str, ...]:

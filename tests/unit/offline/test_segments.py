@@ -184,13 +184,14 @@ def test_there_is_an_index_only_where_the_newest_row_is_not_simply_the_winner(tm
         assert write(con, ONE, [*plain, (1, 2, 0, 2, 0.0, "")], tmp_path / "c.duckdb").indexed
 
 
-def test_a_segment_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_has_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "s.duckdb"
-    with engine() as con, pytest.raises(StorageError, match="Writing the segment of feature view 'things'"):
+    with engine() as con:
         con.register("given", staged(ONE, [(1, 5, None, 5, 1.0, "a"), (1, 5, None, 5, 2.0, "a")]))
         con.execute("create temp table staged as select * from given")
         # The greatest of the two rows cannot be found: an error in the middle of writing.
-        segments.write(con, ONE, relation="staged", path=path, row_bytes="error('no')")
+        with pytest.raises(StorageError, match="Writing the segment of feature view 'things'"):
+            segments.write(con, ONE, relation="staged", path=path, row_bytes="error('no')")
     assert list(path.parent.iterdir()) == []
 
 

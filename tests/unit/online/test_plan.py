@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,12 @@ def test_an_unknown_name_is_answered_with_the_nearest(references: list[str], mes
 def test_what_is_no_reference_is_refused(reference: str) -> None:
     with pytest.raises(UsageError, match="write view:feature"):
         plan_lookup(SNAPSHOT, [reference])  # type: ignore[list-item]  # what a caller may get wrong
+
+
+@pytest.mark.parametrize("features", [None, 7, object(), [["weather:wind"]], [{}]])
+def test_features_that_are_no_list_of_texts_are_refused(features: Any) -> None:
+    with pytest.raises(UsageError, match="features is|is not a feature reference"):
+        LookupPlans().get(SNAPSHOT, features)
 
 
 def test_a_lookup_needs_a_feature() -> None:

@@ -254,6 +254,8 @@ def test_keys_from_json_are_read_by_their_type_and_echoed_as_they_came(store: On
         ([{"airport": "JFK"}, {}], JoinKeyError, "row 1"),
         ([["JFK"]], UsageError, "list of dicts"),
         ("JFK", UsageError, "list of dicts"),
+        (None, UsageError, "list of dicts"),
+        (7, UsageError, "list of dicts"),
     ],
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_refused(

@@ -37,6 +37,7 @@ def test_a_version_is_named_with_an_at():
         ("airport_weather@x", "airport_weather@x"),
         ("airport_weather@", "airport_weather@"),
         ("airport_weather@-1", "airport_weather@-1"),
+        ("airport_weather@" + "9" * 5_000, "no feature view version 'airport_weather@999"),
         ("", "no feature view ''"),
     ],
 )

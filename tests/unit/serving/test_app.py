@@ -130,6 +130,16 @@ def test_a_store_that_is_gone_is_503_for_lookups_and_ready(tmp_path: Path):
         assert Client(url).get("/health").status == 200
 
 
+def test_a_store_that_has_lost_what_is_published_is_warned_of(tmp_path: Path):
+    with make_store(tmp_path) as store:
+        for folder in (tmp_path / "online" / "demo" / "weather").glob("1.*"):
+            shutil.rmtree(folder)
+        with running(store) as url:
+            ready = Client(url).get("/ready").json
+    assert ready["status"] == "degraded"
+    assert ready["warnings"] == [one for one in ready["warnings"] if "no rows of feature view 'weather'" in one] != []
+
+
 def test_a_store_that_may_evict_is_warned_of(tmp_path: Path, valkey_url: str):
     import redis
 

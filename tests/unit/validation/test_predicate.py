@@ -13,6 +13,7 @@ NAMES = ["k", "a", "b", "part", "event_time"]
         "a > 0", "A > b or k is null", "a between 1 and 2 and not (b in (1, 2))", "part.x > 1", "event_time < timestamp '2020-01-01'",
         "case when a > 0 then b > 0 else true end", "list_contains([1, 2], a)", "len(list_filter([a], lambda v: v > 0)) = 1",
         "regexp_matches(a, '^x$')", "a is not distinct from b", "a > 0 -- a comment", "abs(a - b) < 1e-9", "a::date = b",
+        "age(event_time, timestamp '2013-01-01') < interval 1 day",
     ],
 )  # fmt: skip
 def test_one_scalar_expression_over_the_names_is_accepted(predicate: str) -> None:
@@ -38,6 +39,10 @@ def test_one_scalar_expression_over_the_names_is_accepted(predicate: str) -> Non
         ("evnt_time is null", "Did you mean 'event_time'"),
         ("other.a > 0", "it names 'other'"),
         ("unnest([1]) > 0", "name the columns"),
+        ("age(event_time) < interval 1 day", "age() gives another result each time"),
+        ("event_time.age() < interval 1 day", "age() gives another result each time"),
+        ("event_time > ago(interval 1 day)", "ago() gives another result each time"),
+        ("current_localtime() is not null", "gives another result each time"),
     ],
 )
 def test_anything_else_is_refused(predicate: str, said: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,13 @@ def write(
 def discard(path: Path) -> None:
     """Remove what an attempt to write the segment `path` left: the half-written file and the engine's log beside it."""
     for suffix in (".tmp", ".tmp.wal"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        remove(path.with_name(path.name + suffix))
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a run that did not publish. Where that cannot be done it harms nobody, and the run's own cause counts."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def rows_in_order(con: duckdb.DuckDBPyConnection, view: FeatureView, table: str) -> Iterator[pa.RecordBatch]:

@@ -80,6 +80,12 @@ class LmdbOnlineStore:
         with store_errors(self._root):
             return self._state(place).update(count)
 
+    def token(self, place: Place) -> int:
+        """See OnlineStore.token."""
+        with store_errors(self._root):
+            state = OPEN.find(self._view_folder(place) / _STATE)
+            return int(state.get_many([_TOKEN])[0] or 0) if state else 0
+
     def raise_token(self, place: Place, token: int) -> None:
         """See OnlineStore.raise_token."""
 

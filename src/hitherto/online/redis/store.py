@@ -64,6 +64,12 @@ class RedisOnlineStore:
         with self._connections.errors("counting the sequence"):
             return int(self._connections.client.incr(sequence_key(place)))
 
+    def token(self, place: Place) -> int:
+        """See OnlineStore.token."""
+        with self._connections.errors("reading the fencing token"):
+            held: Any = self._connections.client.get(token_key(place))
+        return int(held or 0)
+
     def raise_token(self, place: Place, token: int) -> None:
         """See OnlineStore.raise_token."""
         with self._connections.errors("raising the fencing token"):
