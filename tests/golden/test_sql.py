@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def read(*segments: SegmentRead) -> ViewRead:
     )
 
 
-def segment(run: str, start: int, end: int, **changes: object) -> SegmentRead:
+def segment(run: str, start: int, end: int, **changes: Any) -> SegmentRead:
     path = Path(f"/project/offline/airport_weather/v2/{run}.duckdb")
     parts = {
         "intervals": (Interval(START + start * DAY, START + end * DAY),),
@@ -72,7 +73,7 @@ def segment(run: str, start: int, end: int, **changes: object) -> SegmentRead:
         "indexed": True,
         **changes,
     }
-    return SegmentRead(path=path, run_id=run, **parts)  # type: ignore[arg-type]
+    return SegmentRead(path=path, run_id=run, **parts)
 
 
 def compare(name: str, text: str) -> None:

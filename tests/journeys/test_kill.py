@@ -108,7 +108,8 @@ def check(project: Project, before: int | None, *, parity: bool) -> tuple[int | 
     project.store.materialize_incremental()
     assert turn_of(project, project.lookup(*keys)) == delivered
     assert turn_of(project, project.history(*((key, 24 + delivered) for key in keys))) == delivered
-    assert project.leftovers() == []
+    # Of the folders of killed LMDB loads test_recovery.py tells.
+    assert [name for name in project.leftovers() if ".loading-" not in name] == []
     return delivered, ending
 
 

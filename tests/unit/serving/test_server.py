@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -40,15 +41,13 @@ def test_beyond_loopback_tokens_or_insecure_are_needed(tmp_path: Path, host: str
     check_exposure(config(tmp_path, tokens=True), host, insecure=False)
 
 
-def test_headers_without_an_end_close_the_connection(store: FeatureStore, client: Client):
+def test_headers_without_an_end_close_the_connection(client: Client):
     parts = urlsplit(client.url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=10) as flood:
         flood.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nx-long: ")
-        with suppress(OSError):
-            for _ in range(64):
-                flood.sendall(b"a" * 65_536)
+        flood.sendall(b"a" * 65_600)
+        assert flood.recv(65_536).startswith(b"HTTP/1.1 400 ")
         with suppress(ConnectionResetError):
-            assert flood.recv(65_536).startswith(b"HTTP/1.1 400 ")
             assert flood.recv(65_536) == b""
     long = client.send("GET", "/health", headers={"x-long": "a" * 30_000})
     assert long.status == 200
