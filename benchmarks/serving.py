@@ -72,11 +72,11 @@ def wrk(port: int, *, rows: int, keys: int, seconds: int, token: str) -> Measure
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in told, told
     assert "Socket errors" not in told, told
-    rate, p99, unit = (
-        re.search(r"Requests/sec:\s+([\d.]+)", told),
-        *re.search(r"99%\s+([\d.]+)(us|ms|s)", told).groups(),
-    )  # type: ignore[union-attr]
-    return Measured(float(rate.group(1)), float(p99) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit])  # type: ignore[union-attr]
+    (rate,), ((p99, unit),) = (
+        re.findall(r"Requests/sec:\s+([\d.]+)", told),
+        re.findall(r"99%\s+([\d.]+)(us|ms|s)", told),
+    )
+    return Measured(float(rate), float(p99) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit])
 
 
 def check(port: int, token: str, store: FeatureStore, users: list[int]) -> None:

@@ -9,6 +9,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,7 +35,7 @@ def run(*, pairs: int, ways: Mapping[str, list[str]] = WAYS) -> Path:
         times = []
         for number in range(pairs):
             order = (arguments, BARE) if number % 2 == 0 else (BARE, arguments)
-            took = [seconds(lambda way=way: start(way)) for way in order]  # type: ignore[misc]
+            took = [seconds(partial(start, way)) for way in order]
             times.append((took[0], took[1]) if number % 2 == 0 else (took[1], took[0]))
         found.append(summarise(name, times, against="python -c pass"))
         added[name] = median(ours - bare for ours, bare in times)
