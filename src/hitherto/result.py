@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hitherto import frames
-from hitherto.errors import StorageError
+from hitherto.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,9 @@ class Result:
         return frames.to_polars(self.to_arrow())
 
     def to_batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """PyArrow record batches of at most so many rows."""
+        """PyArrow record batches of at most so many rows, at least one."""
+        if rows < 1:
+            raise UsageError(f"A batch has at least one row, not {rows}.")
         yield from self.to_arrow().to_batches(max_chunksize=rows)
 
     def write_parquet(self, path: str | Path) -> Path:
@@ -65,6 +67,9 @@ class Result:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
+        except pa.ArrowException as error:
+            temporary.unlink(missing_ok=True)
+            raise UsageError(f"{target} cannot be written: Parquet has no such type ({error}).") from error
         return target
 
     def head(self, rows: int = 5) -> Result:

@@ -108,8 +108,7 @@ def check(project: Project, before: int | None, *, parity: bool) -> tuple[int | 
     project.store.materialize_incremental()
     assert turn_of(project, project.lookup(*keys)) == delivered
     assert turn_of(project, project.history(*((key, 24 + delivered) for key in keys))) == delivered
-    # Of the folders of killed LMDB loads test_recovery.py tells.
-    assert [name for name in project.leftovers() if ".loading-" not in name] == []
+    assert project.leftovers() == []
     return delivered, ending
 
 

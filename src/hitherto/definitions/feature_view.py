@@ -138,7 +138,7 @@ class FeatureView:
 
     def _check_times(self) -> None:
         ttl, retention = self.ttl, self.online_retention
-        if isinstance(ttl, timedelta) and self.source.delay > ttl:
+        if isinstance(ttl, timedelta) and self.source.delay > ttl >= timedelta(0):
             self._complain(
                 f"known_after={self.source.delay} is above ttl={ttl}: every row would be too old before it is known."
             )

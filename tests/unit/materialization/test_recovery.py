@@ -65,9 +65,6 @@ def test_a_run_that_was_pushing_goes_forward(project: Project, first: bool) -> N
     assert project.store.materialize_incremental().runs == ()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a load clears away folders of lower tokens only, and a recovered run loads with its own"
-)
 def test_what_a_killed_load_left_goes_when_its_run_goes_forward(project: Project) -> None:
     project.deliver(ROWS)
     project.store.apply([view()])

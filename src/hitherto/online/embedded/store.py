@@ -267,9 +267,9 @@ def _stored_value(key: bytes, stored: bytes | None) -> bytes | None:
 
 
 def _clear_abandoned(parent: Path, token: int) -> int:
-    # What a killed load left behind; a newer writer's folder has a higher token.
+    # What a killed load left behind, also one of this run that is finished now; a newer writer's folder has a higher token.
     for path in parent.glob(f"{_LOADING}*"):
         number = path.name.removeprefix(_LOADING).partition("-")[0]
-        if number.isdecimal() and int(number) < token:
+        if number.isdecimal() and int(number) <= token:
             shutil.rmtree(path, ignore_errors=True)
     return 0
