@@ -10,7 +10,5 @@ from hypothesis import settings
 settings.register_profile("hitherto", deadline=None, print_blob=True)
 settings.load_profile("hitherto")
 
-# Settings of the tests themselves; each is taken where it is used.
-OURS = ("HITHERTO_PROPERTY_",)
-for name in [name for name in os.environ if name.upper().startswith("HITHERTO_") and not name.startswith(OURS)]:
+for name in [name for name in os.environ if name.upper().startswith("HITHERTO_")]:
     del os.environ[name]

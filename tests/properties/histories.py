@@ -36,9 +36,9 @@ from hitherto.types import (
     Timestamp,
 )
 
-# Taken out of the environment: Hitherto refuses HITHERTO_* variables that are none of its settings.
-CASES = int(os.environ.pop("HITHERTO_PROPERTY_CASES", "2000"))
-SEED = os.environ.pop("HITHERTO_PROPERTY_SEED", None)
+# Not HITHERTO_*: such variables are settings, and these are none. Left in the environment for the workers of a parallel run.
+CASES = int(os.environ.get("PROPERTY_CASES", "2000"))
+SEED = os.environ.get("PROPERTY_SEED")
 LAST_TICK = 24
 ANCHOR_TICK = -4  # before every other row, so that the first run's interval begins before all late ones
 STEPS = 4  # deliveries of a repo that is materialized more than once
@@ -283,7 +283,7 @@ def collect(strategy: st.SearchStrategy[Any], count: int, *, number: int) -> lis
 
 
 def chosen_seed() -> int:
-    """HITHERTO_PROPERTY_SEED, or another one each time (pytest-randomly's, so its -p option repeats it too)."""
+    """PROPERTY_SEED, or another one each time (pytest-randomly's, so its -p option repeats it too)."""
     return int(SEED) if SEED else random.getrandbits(32)
 
 

@@ -57,13 +57,13 @@ def test_rows_that_need_a_missing_range_are_refused_or_null_and_the_others_equal
 
     free = [one for one in asked if one not in set(needing)]
     wanted = expected(repo, [repo.references[one.number].retrieve(repo.keys[one.number], one.at) for one in free])
-    assert_agree(repo, free, retrieve(repo, entity_table(repo, free)), wanted, what=f"HITHERTO_PROPERTY_SEED={number}")
+    assert_agree(repo, free, retrieve(repo, entity_table(repo, free)), wanted, what=f"PROPERTY_SEED={number}")
 
     both = dict(zip(free, wanted, strict=True))
     nothing = expected(repo, [repo.references[0].retrieve(repo.keys[0], None)])[0]
     everything = [both.get(one, nothing) for one in asked]
     found_all = retrieve(repo, entity_table(repo, asked), missing="null")
-    assert_agree(repo, asked, found_all, everything, what=f"HITHERTO_PROPERTY_SEED={number}, missing='null'")
+    assert_agree(repo, asked, found_all, everything, what=f"PROPERTY_SEED={number}, missing='null'")
 
 
 def test_coverage_counts_what_was_found_expired_missing_and_null(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_training_sets_and_lookups_equal_the_reference_after_each_publish(scenar
     repo, schedule = build(tmp_path, scenario, number)
     for step, what in enumerate(schedule):
         repo.run(step, what)
-        told = f"HITHERTO_PROPERTY_SEED={number}, after run {step} of {schedule}"
+        told = f"PROPERTY_SEED={number}, after run {step} of {schedule}"
         questions = all_questions(repo, ())
         wanted = expected(
             repo, [repo.references[one.number].retrieve(repo.keys[one.number], one.at) for one in questions]
@@ -101,5 +101,5 @@ def test_as_of_and_as_served_equal_the_reference(scenario: Scenario, tmp_path: P
         options = {"as_of": None if as_of is None else to_datetime(as_of), "as_served": as_served}
         found = retrieve(repo, entity_rows, **options)
         assert_agree(
-            repo, questions, found, wanted, what=f"HITHERTO_PROPERTY_SEED={number}, {options}, runs {schedule}"
+            repo, questions, found, wanted, what=f"PROPERTY_SEED={number}, {options}, runs {schedule}"
         )

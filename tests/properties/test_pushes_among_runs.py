@@ -32,11 +32,11 @@ def test_lookups_after_pushes_and_runs_equal_the_reference(tmp_path: Path) -> No
     repo = Repo(tmp_path / "repo", scenario, found, random.Random(number))
     for step, what in enumerate(RUNS):
         repo.run(step, what)
-        assert_lookups(repo, scenario.at(what.clock), f"HITHERTO_PROPERTY_SEED={number}, after run {step}")
+        assert_lookups(repo, scenario.at(what.clock), f"PROPERTY_SEED={number}, after run {step}")
         for again in range(2):
             push(repo, what.clock)
             assert_lookups(
-                repo, scenario.at(what.clock), f"HITHERTO_PROPERTY_SEED={number}, after push {again} of run {step}"
+                repo, scenario.at(what.clock), f"PROPERTY_SEED={number}, after push {again} of run {step}"
             )
 
 

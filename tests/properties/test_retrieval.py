@@ -55,4 +55,4 @@ def test_retrieval_equals_the_reference(scenario: Scenario, tmp_path: Path) -> N
         storages.append("ns_utc")
     found = retrieve(repo, entity_table(repo, questions, storage=rng.choice(storages)))
     wanted = expected(repo, [repo.references[one.number].retrieve(repo.keys[one.number], one.at) for one in questions])
-    assert_agree(repo, questions, found, wanted, what=f"HITHERTO_PROPERTY_SEED={number}")
+    assert_agree(repo, questions, found, wanted, what=f"PROPERTY_SEED={number}")

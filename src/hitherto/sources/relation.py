@@ -58,7 +58,7 @@ def open_relation(
         SourceError: Files that disagree on a type, a column that is not there, a time column that is no time.
     """
     schema = read_schema(source, schema_files or files, root=root)
-    wanted = schema.names if columns is None else [*dict.fromkeys((*columns, *source.time_columns))]
+    wanted = [*dict.fromkeys((*(schema.names if columns is None else columns), *source.time_columns))]
     for column in wanted:
         if column not in schema.names:
             raise blame(source, f"there is no column {column!r}.{did_you_mean(column, schema.names)}")
