@@ -225,7 +225,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(set(known))
     by_letters = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=0.6)
+    # A caller may have handed in anything for a name.
+    near = difflib.get_close_matches(str(name).lower(), by_letters, n=1, cutoff=0.6)
     if near:
         return f" Did you mean {by_letters[near[0]]!r}?"
     if not names:

@@ -331,7 +331,7 @@ class FeatureStore:
 
         return load(self._training, name, version)
 
-    def read(self, feature_view: str, start: Instant | None = None, end: Instant | None = None) -> Result:
+    def read(self, feature_view: str | FeatureView, start: Instant | None = None, end: Instant | None = None) -> Result:
         """The published rows of a view that became available in `[start, end)`, for exploring."""
         from hitherto.training.reading import read
 

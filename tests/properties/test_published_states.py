@@ -100,6 +100,4 @@ def test_as_of_and_as_served_equal_the_reference(scenario: Scenario, tmp_path: P
         )
         options = {"as_of": None if as_of is None else to_datetime(as_of), "as_served": as_served}
         found = retrieve(repo, entity_rows, **options)
-        assert_agree(
-            repo, questions, found, wanted, what=f"PROPERTY_SEED={number}, {options}, runs {schedule}"
-        )
+        assert_agree(repo, questions, found, wanted, what=f"PROPERTY_SEED={number}, {options}, runs {schedule}")

@@ -35,9 +35,7 @@ def test_lookups_after_pushes_and_runs_equal_the_reference(tmp_path: Path) -> No
         assert_lookups(repo, scenario.at(what.clock), f"PROPERTY_SEED={number}, after run {step}")
         for again in range(2):
             push(repo, what.clock)
-            assert_lookups(
-                repo, scenario.at(what.clock), f"PROPERTY_SEED={number}, after push {again} of run {step}"
-            )
+            assert_lookups(repo, scenario.at(what.clock), f"PROPERTY_SEED={number}, after push {again} of run {step}")
 
 
 def push(repo: Repo, clock: int) -> None:

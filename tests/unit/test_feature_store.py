@@ -80,6 +80,8 @@ def test_what_is_deployed_is_listed_and_got_by_name(project: Project) -> None:
 def test_an_unknown_name_is_refused(project: Project, kind: str) -> None:
     with pytest.raises(UnknownNameError, match="There is no"):
         getattr(project.store, f"get_{kind}")("nothing")
+    with pytest.raises(UnknownNameError, match="There is no"):
+        getattr(project.store, f"get_{kind}")(None)
 
 
 def test_the_repo_or_objects_are_applied(project: Project) -> None:

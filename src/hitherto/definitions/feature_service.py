@@ -34,6 +34,10 @@ class FeatureService:
     def __post_init__(self) -> None:
         what = f"feature service {self.name!r}"
         check_name(self.name, object=what, location=self.location)
+        if not isinstance(self.features, list | tuple):
+            report("features= is a list of feature views: features=[...].", object=what, location=self.location)
+            object.__setattr__(self, "features", ())
+            return
         for one in self.features:
             if not isinstance(one, FeatureView | FeatureViewProjection):
                 report(f"{one!r} is not a feature view.", object=what, location=self.location)

@@ -106,7 +106,11 @@ class FeatureView:
         object.__setattr__(self, attribute, value)
 
     def _read_transform(self) -> None:
+        if self.transform is None or isinstance(self.transform, str):
+            return
         if not isinstance(self.transform, Path):
+            self._complain(f"transform={self.transform!r} is neither a SELECT nor the Path of a .sql file.")
+            object.__setattr__(self, "transform", None)
             return
         path = self.transform
         if not path.is_absolute() and self.location is not None:

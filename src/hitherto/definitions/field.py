@@ -40,6 +40,9 @@ class Field:
         check_name(self.name, object=what, location=self.location)
         if not isinstance(self.dtype, DataType):
             report(f"{self.dtype!r} is not a type of hitherto.types.", object=what, location=self.location)
+        if isinstance(self.expect, Expectation):
+            report("expect= is a list of checks: expect=[...].", object=what, location=self.location)
+            object.__setattr__(self, "expect", (self.expect,))
         for expectation in self.expect:
             if not isinstance(expectation, Expectation) or not expectation.is_row_check:
                 report(

@@ -14,6 +14,7 @@ from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.registry.diff import Plan
 from hitherto.sources.files import list_files
 from hitherto.validation import columns
+from hitherto.validation.checks import check_expectations
 
 if TYPE_CHECKING:
     import duckdb
@@ -51,6 +52,7 @@ def _problems_of(con: duckdb.DuckDBPyConnection, view: FeatureView, root: Path) 
     try:
         relation = view_relation(con, SourceRows(view, list_files(view.source, root=root), root), None, limit=0)
         described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}
+        found = columns.column_problems(view, described)
     except DataError as error:
-        return [problem(str(error))]
-    return [problem(message) for message in columns.check_columns(view, described)]
+        found = (str(error),)
+    return [problem(message) for message in (*found, *check_expectations(view))]

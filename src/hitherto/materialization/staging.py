@@ -61,7 +61,7 @@ def view_relation(
     """The name of the relation that holds the view's rows: the source's, or the transform's result."""
     view = rows.view
     wanted = (
-        None if view.sql else {*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema)}
+        None if view.sql else (*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema))
     )
     open_relation(con, view.source, rows.files, root=rows.root, name=SOURCE, columns=wanted)
     if view.sql is None and limit is None:

@@ -27,6 +27,7 @@ class Status(StrEnum):
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
 
 
+_ROWS_SHOWN = 20
 _STATUS_JSON = {status: b'"%b"' % status.value.encode() for status in Status}
 
 
@@ -139,6 +140,24 @@ class Answer:
             None if view.exceptions.get(row) == Status.NOT_FOUND else datetime.fromisoformat(event[1:-1].decode())
             for row, event in enumerate(view.events)
         ]
+
+    def __str__(self) -> str:
+        """The first rows: each value, or the status that says why there is none."""
+        shown = min(self.rows, _ROWS_SHOWN)
+        columns = [[name, *map(str, values[:shown])] for name, values in self.entities.items()]
+        values = self.to_dict()
+        for column in self.plan.columns:
+            pairs = zip(values[column.name][:shown], self.statuses(column)[:shown], strict=True)
+            columns.append([column.name, *(str(one if status == Status.PRESENT else status) for one, status in pairs)])
+        widths = [max(map(len, column)) for column in columns]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
+        rest = self.rows - shown
+        return "\n".join([*lines, f"... and {rest:,} more"] if rest else lines)
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def _fragments(self, column: FeatureColumn) -> Sequence[bytes]:
         return self.views[column.view].column(column.position)

@@ -59,9 +59,7 @@ def open_relation(
     """
     schema = read_schema(source, schema_files or files, root=root)
     wanted = [*dict.fromkeys((*(schema.names if columns is None else columns), *source.time_columns))]
-    for column in wanted:
-        if column not in schema.names:
-            raise blame(source, f"there is no column {column!r}.{did_you_mean(column, schema.names)}")
+    _require(source, wanted, schema.names)
     with reading(source):
         texts = _partition_types(schema, schema_files or files)
         bodies = [_select(source, scan, wanted, texts) for scan in _scans(con, source, files, root=root, name=name)]
@@ -107,9 +105,7 @@ def time_ranges(
 ) -> tuple[SourceFile, ...]:
     """The same files with the first and last time of each (see `placed_sql`), from one scan over the time columns only."""
     schema = read_schema(source, files, root=root)
-    for column in source.time_columns:
-        if column not in schema.names:
-            raise blame(source, f"there is no column {column!r}.{did_you_mean(column, schema.names)}")
+    _require(source, source.time_columns, schema.names)
     texts = _partition_types(schema, files)
     ranges: dict[str, tuple[int, int]] = {}
     with reading(source):
@@ -271,6 +267,13 @@ def _select(source: ParquetSource, scan: _Scan, columns: Sequence[str], partitio
         else:
             parts.append(f"{normal(name, scan.types[column])} AS {name}")
     return f"SELECT {', '.join(parts)} FROM {scan.sql}"
+
+
+def _require(source: ParquetSource, wanted: Collection[str], known: Collection[str]) -> None:
+    """Refuse columns that are not there: all of them at once."""
+    missing = [f"there is no column {name!r}.{did_you_mean(name, known)}" for name in wanted if name not in known]
+    if missing:
+        raise blame(source, " ".join([missing[0], *(f"T{one[1:]}" for one in missing[1:])]))
 
 
 def _check_times(con: duckdb.DuckDBPyConnection, source: ParquetSource, name: str) -> None:

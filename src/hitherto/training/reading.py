@@ -18,9 +18,9 @@ from hitherto.timeline import MAX_INSTANT, MIN_INSTANT, Interval, instant
 from hitherto.training.building import TrainingContext
 
 
-def read(context: TrainingContext, name: str, start: int | None, end: int | None) -> Result:
+def read(context: TrainingContext, what: str | FeatureView, start: int | None, end: int | None) -> Result:
     """The published rows of a view available in [start, end)."""
-    view, state = published(context, name)
+    view, state = published(context, what.name if isinstance(what, FeatureView) else what)
     begin, until = start if start is not None else MIN_INSTANT, end if end is not None else MAX_INSTANT + 1
     if begin >= until:
         raise IntervalError("The interval is empty or reversed: its start must be before its end.")

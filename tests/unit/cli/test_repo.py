@@ -50,6 +50,27 @@ def test_check_finds_what_only_the_source_knows(hitherto, repo, edit):
     assert "definitions.py:" in told.err
 
 
+def test_check_tells_every_missing_column_of_a_view_at_once_also_of_one_with_a_transform(hitherto, repo, edit):
+    edit("    source=source,", '    source=source,\n    transform="select * from source",')
+    written = (repo / "definitions.py").read_text()
+    time = (
+        written.split("timestamp_field=", 1)[1] if "timestamp_field=" in written else written.split('.parquet",', 1)[1]
+    )
+    column = time.split('"')[1]
+    edit(f'"{column}"', f'"{column}_gone"')
+    told = hitherto("check", repo=repo)
+    assert told.code == faults.USAGE
+    assert f"there is no column '{column}_gone'. Did you mean '{column}'?" in told.err
+    edit('    transform="select * from source",\n', "")
+    edit(
+        'Field("humidity", Int16)',
+        'Field("humidity", Int16, source_column="humidty", expect=[expect.sql("nothing > 1")])',
+    )
+    edit("import Entity", "import expect, Entity")
+    told = hitherto("check", repo=repo)
+    assert all(name in told.err for name in (f"'{column}_gone'", "'humidty'", "'nothing'"))
+
+
 def test_problems_come_one_by_one_in_json(hitherto, repo, edit):
     edit('"sensor", join_keys', '"Sensor", join_keys')
     edit('    # ttl="7d"', '    ttl="-7d"  # ')

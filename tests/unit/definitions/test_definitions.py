@@ -169,6 +169,17 @@ def test_a_field_takes_checks_on_values_only(check):
     assert "is not a check on a field's values" in refusal(lambda: Field("x", Int64, expect=[check]))
 
 
+def test_what_is_a_list_is_given_as_a_list():
+    assert "expect= is a list of checks" in refusal(lambda: Field("x", Int64, expect=expect.not_null()))
+    view = FeatureView("v", entities=[AIRPORT], source=SOURCE, schema=[Field("x", Int64)])
+    assert "features= is a list of feature views" in refusal(lambda: FeatureService("s", features=view))
+
+
+def test_a_transform_is_text_or_the_path_of_a_file():
+    given = {"entities": [AIRPORT], "source": SOURCE, "schema": [Field("x", Int64)], "transform": 5}
+    assert "transform=5 is neither a SELECT nor the Path" in refusal(lambda: FeatureView("v", **given))
+
+
 def test_a_field_reads_the_column_of_its_name_unless_told():
     assert Field("x", Int64).column == "x"
     assert Field("x", Int64, source_column="Some Column").column == "Some Column"

@@ -112,6 +112,20 @@ def test_metadata_has_status_event_time_and_age(weather: OnlineStore) -> None:
     assert columns["station__age"] == [timedelta(hours=1), old, None]
 
 
+def test_an_answer_shows_each_value_or_why_there_is_none(weather: OnlineStore) -> None:
+    plan = build_plan([WEATHER], [("weather", "temperature")])
+    answer = lookup(weather, plan, {"airport": ["JFK", "XXX", "EWR"]}, now=NOW)
+    assert [line.split() for line in str(answer).splitlines()] == [
+        ["airport", "temperature"],
+        ["JFK", "39.02"],
+        ["XXX", "NOT_FOUND"],
+        ["EWR", "OUTSIDE_MAX_AGE"],
+    ]
+    assert answer._repr_html_() == f"<pre>{answer}</pre>"
+    many = lookup(weather, plan, {"airport": ["JFK"] * 25}, now=NOW)
+    assert str(many).splitlines()[-1] == "... and 5 more"
+
+
 def test_json_has_the_shape_of_feast(weather: OnlineStore) -> None:
     plan = build_plan([WEATHER], [("weather", "temperature")])
     assert answer_json(weather, plan, {"airport": ["JFK", "XXX", "LGA", "EWR"]}) == {

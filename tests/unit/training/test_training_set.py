@@ -500,6 +500,7 @@ def test_read_gives_published_rows_of_an_interval(shared: Project) -> None:
     assert shared.store.read("readings", start=hour(3)).to_arrow().num_rows == 2
     assert shared.store.read("readings", end=hour(1)).to_arrow().num_rows == 1
     assert shared.store.read("readings@1").to_arrow().num_rows == 4
+    assert shared.store.read(shared.store.get_feature_view("readings")).to_arrow().num_rows == 4
 
 
 def test_read_latest_is_what_a_lookup_gives(shared: Project) -> None:
