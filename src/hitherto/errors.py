@@ -106,12 +106,16 @@ class Problem:
 
 
 class DefinitionError(HithertoError):
-    """One or more problems of a repo's definitions, all of them at once."""
+    """One or more problems of a repo's definitions, all of them at once.
+
+    `sound` holds the feature views that nothing was found wrong with, so that their sources can be looked at all the same.
+    """
 
     exit_code = 2
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    def __init__(self, problems: Iterable[Problem], *, sound: Iterable[Any] = ()) -> None:
         self.problems = tuple(problems)
+        self.sound = tuple(sound)
         head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems in the definitions:\n"
         super().__init__(head + "\n".join(str(problem) for problem in self.problems))
 

@@ -18,7 +18,7 @@ from hitherto.definitions.entity import Entity
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.source import ParquetSource
-from hitherto.errors import HithertoError, RunInProgressError, UnknownNameError
+from hitherto.errors import DefinitionError, HithertoError, RunInProgressError, UnknownNameError
 from hitherto.events import DefinitionsApplied, Observer, Observers
 from hitherto.materialization.context import RunContext
 from hitherto.offline.duckdb.connection import Limits
@@ -184,6 +184,25 @@ class FeatureStore:
         """The repo's definitions, or these objects', checked across each other. Raises DefinitionError with all problems."""
         return discovery.load(self.config.repo_path) if objects is None else discovery.collect(objects)
 
+    def check(self, objects: Objects | None = None) -> Definitions:
+        """The definitions, after a look at every source too; nothing is written.
+
+        Raises:
+            DefinitionError: All problems at once: of the definitions, and of the sources of the views that are sound otherwise.
+        """
+        from hitherto.materialization.source_check import problems_of
+
+        # Only names and types are read, so nothing is spilled, and no folder is made for it.
+        root, limits = self.config.repo_path, replace(self._limits, temp_directory=None)
+        try:
+            definitions = self.definitions(objects)
+        except DefinitionError as error:
+            raise DefinitionError([*error.problems, *problems_of(error.sound, root=root, limits=limits)]) from None
+        problems = problems_of(definitions.feature_views.values(), root=root, limits=limits)
+        if problems:
+            raise DefinitionError(problems)
+        return definitions
+
     def plan(self, objects: Objects | None = None) -> Plan:
         """What `apply` would change, what has to be computed, who is affected (semantics 6).
 
@@ -192,7 +211,10 @@ class FeatureStore:
         """
         from hitherto.materialization.source_check import check_changed
 
-        wanted = self.definitions(objects)
+        try:
+            wanted = self.definitions(objects)
+        except DefinitionError:
+            wanted = self.check(objects)  # says what is wrong with the sources too
         plan = self.registry.plan(wanted)
         check_changed(plan, wanted, root=self.config.repo_path, limits=self._limits)
         return plan

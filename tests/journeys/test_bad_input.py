@@ -282,6 +282,21 @@ def test_all_problems_of_a_repo_come_at_once(project: Project) -> None:
     still_serves(project)
 
 
+def test_problems_of_definitions_and_of_sources_come_together(project: Project) -> None:
+    more = """
+other = FeatureView("other", entities=[sensor], source=ParquetSource("data/gone.parquet", timestamp_field="at"), schema=[Field("value", Float64)])
+"""
+    text = DEFINITIONS.replace('ttl="100h"', 'ttl="-1h"')
+    (project.folder / "definitions.py").write_text(text + more, encoding="utf-8")
+    for ask in (project.store.check, project.store.plan):
+        with pytest.raises(DefinitionError) as caught:
+            ask()
+        told = str(caught.value)
+        assert "is negative" in told
+        assert "there is nothing at 'data/gone.parquet'" in told
+    still_serves(project)
+
+
 def test_sql_that_is_refused_at_materialization_too(project: Project) -> None:
     """A definition that came past plan, as one of an older release might."""
     from hitherto.materialization.staging import SourceRows, view_relation

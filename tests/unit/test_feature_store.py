@@ -105,6 +105,12 @@ def test_a_plan_that_was_looked_at_is_refused_once_the_registry_has_moved(projec
     assert [one.name for one in project.store.list_feature_views()] == ["readings"]
 
 
+@pytest.mark.parametrize("given", [view(), 5])
+def test_definitions_are_given_as_a_list(project: Project, given: Any) -> None:
+    with pytest.raises(DefinitionError, match="are given as a list"):
+        project.store.apply(given)
+
+
 def test_definitions_that_are_wrong_change_nothing(project: Project) -> None:
     project.store.apply([view()])
     with pytest.raises(DefinitionError, match="'valeu'"):

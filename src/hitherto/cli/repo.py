@@ -77,17 +77,9 @@ def check(context: typer.Context) -> None:
     Reads the settings, imports the definitions, checks them across each other, and opens every source: missing files and
     columns, types that would lose something, SQL that is refused. Each problem is told with its file and line. Nothing is written.
     """
-    from hitherto.errors import DefinitionError
-    from hitherto.materialization.source_check import problems_of
-    from hitherto.offline.duckdb.connection import Limits
-
     here = session(context)
     with here.open_store() as store:
-        definitions = store.definitions()
-        # Only column names and types are read, so the engine's own limits do.
-        problems = problems_of(definitions.feature_views.values(), root=store.config.repo_path, limits=Limits())
-    if problems:
-        raise DefinitionError(problems)
+        definitions = store.check()
     counts = _counts(definitions)
     words = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.items())
     here.output.show({"ok": True, **counts}, lambda console: console.print(styled(f"No problems: {words}.", "green")))

@@ -33,17 +33,6 @@ def encode_key(kinds: Sequence[DataType], values: Sequence[Any]) -> bytes:
     return b"".join(_part(kind)(value) for kind, value in zip(kinds, values, strict=True)) or NO_KEY
 
 
-def key_encoder(kinds: Sequence[DataType]) -> Callable[[Sequence[Any]], bytes]:
-    """`encode_key` with the types looked up once: for values that are known to have their types."""
-    parts = [_part(kind) for kind in kinds]
-    if not parts:
-        return lambda values: NO_KEY
-    if len(parts) == 1:
-        only = parts[0]
-        return lambda values: only(values[0])
-    return lambda values: b"".join([part(value) for part, value in zip(parts, values, strict=True)])
-
-
 def column_encoder(kind: DataType, *, key: str, json: bool = False) -> Callable[[Sequence[Any]], list[bytes | None]]:
     """A function from a column of one join key to its parts; each value is checked, a null stays None.
 

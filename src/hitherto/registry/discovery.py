@@ -55,7 +55,7 @@ def load(repo: Path) -> Definitions:
         found = _unfold(one for module in _loaded(folder) for one in _module_objects(module))
     _move(found, _shown)
     definitions, doubles = _gather(found)
-    _raise([*problems, *doubles, *rules.check(definitions), *_unstorable(definitions)])
+    _raise([*problems, *doubles, *rules.check(definitions), *_unstorable(definitions)], definitions)
     # Relative to the repo, so that the registry means the same on another machine.
     _move(found, lambda file: os.path.relpath(file, folder) if _is_within(os.path.abspath(file), folder) else file)
     return definitions
@@ -67,6 +67,8 @@ def collect(objects: Iterable[Any]) -> Definitions:
     Raises:
         DefinitionError: With every problem between them.
     """
+    if not isinstance(objects, Iterable) or isinstance(objects, _KINDS):  # a view has [...], so Python would iterate it
+        raise DefinitionError([Problem("Definitions are given as a list: [entity, view, service].")])
     listed = list(objects)
     strangers = [one for one in listed if not isinstance(one, _KINDS)]
     definitions, doubles = _gather(_unfold(listed))
@@ -79,7 +81,8 @@ def collect(objects: Iterable[Any]) -> Definitions:
             *doubles,
             *rules.check(definitions),
             *_unstorable(definitions),
-        ]
+        ],
+        definitions,
     )
     return definitions
 
@@ -304,15 +307,17 @@ def _unstorable(definitions: Definitions) -> Iterator[Problem]:
 # -- problems and places ---------------------------------------------------------------------------------------------
 
 
-def _raise(problems: Sequence[Problem]) -> None:
-    """Raise all problems, each once, in the order of files and lines."""
+def _raise(problems: Sequence[Problem], definitions: Definitions) -> None:
+    """Raise all problems, each once, in the order of files and lines, beside the views that have none."""
     if not problems:
         return
     shown = [
         replace(one, location=one.location and Location(_shown(one.location.file), one.location.line))
         for one in problems
     ]
-    raise DefinitionError(sorted(dict.fromkeys(shown), key=_place_of))
+    places = {one.location for one in shown}
+    sound = [view for view in definitions.feature_views.values() if not places.intersection(_places_in(view))]
+    raise DefinitionError(sorted(dict.fromkeys(shown), key=_place_of), sound=sound)
 
 
 def _place_of(problem: Problem) -> tuple[str, int]:
@@ -323,6 +328,13 @@ def _shown(file: str) -> str:
     """The path as the reader's terminal can open it, relative where that is shorter."""
     relative = os.path.relpath(file)
     return file if relative.startswith("..") else relative
+
+
+def _places_in(view: FeatureView) -> Iterator[Location | None]:
+    """Where a view and its parts are defined."""
+    yield from (view.location, view.source.location)
+    yield from (entity.location for entity in view.entities)
+    yield from (field.location for field in view.schema)
 
 
 def _move(objects: Iterable[Any], path: Callable[[str], str]) -> None:

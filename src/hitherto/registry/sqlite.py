@@ -307,11 +307,6 @@ class Registry:
             found = connection.execute("SELECT * FROM training_sets ORDER BY name, version")
             return tuple(rows.training_set_from_row(row) for row in found)
 
-    def record_edges(self, edges: Iterable[Edge]) -> None:
-        """Add lineage; what is there already stays as it is."""
-        with self._connection.write() as connection:
-            publishing.add_edges(connection, edges)
-
     def edges(self) -> tuple[Edge, ...]:
         """The whole lineage, in the order of writing."""
         with self._connection.read() as connection:

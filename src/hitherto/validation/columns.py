@@ -11,11 +11,6 @@ from hitherto.validation.casting import cast
 from hitherto.validation.checks import check_expectations
 
 
-def needed_columns(view: FeatureView) -> tuple[str, ...]:
-    """The columns that a run of the view reads from its relation: keys, times and features, each once."""
-    return tuple(dict.fromkeys(column for _, column, _ in _needs(view)))
-
-
 def check_columns(view: FeatureView, describe: Mapping[str, str]) -> tuple[str, ...]:
     """All that is wrong between a view and a relation's columns (name -> DuckDB type), and with the view's row checks.
 

@@ -431,8 +431,8 @@ def test_an_unknown_training_set_is_named_with_the_nearest(registry):
 
 def test_edges_are_kept_once_and_in_order(registry):
     one, other = Edge("a", "1", "b", "2"), Edge("a", "1", "b", "2", "r000001")
-    registry.record_edges([one, other])
-    registry.record_edges([one])
+    registry.save_training_set("delays", "", 5, "h", 1, {}, edges=[one, other])
+    registry.save_training_set("delays", "", 5, "h", 1, {}, edges=[one])
     assert registry.edges() == (one, other)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from hitherto.definitions import Entity, Expectation, FeatureView, Field, ParquetSource, expect
 from hitherto.types import Bool, Bytes, DataType, Date, Float64, Int64, List, String, Timestamp
-from hitherto.validation.columns import check_columns, needed_columns
+from hitherto.validation.columns import check_columns
 
 RIDER = Entity("rider", join_keys={"rider": Int64})
 SOURCE = ParquetSource("a.parquet", timestamp_field="ts", created_timestamp_field="made", known_timestamp_field="known")
@@ -20,7 +20,6 @@ def view(*checks: Expectation, kind: DataType = Float64, on_view: tuple[Expectat
 
 def test_a_view_that_fits_has_no_problem() -> None:
     assert check_columns(view(), GOOD) == ()
-    assert needed_columns(view()) == ("rider", "ts", "made", "known", "temp")
 
 
 def test_all_problems_come_at_once_each_with_what_it_concerns() -> None:
