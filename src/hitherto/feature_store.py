@@ -18,7 +18,7 @@ from hitherto.definitions.entity import Entity
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.source import ParquetSource
-from hitherto.errors import DefinitionError, HithertoError, RunInProgressError, UnknownNameError
+from hitherto.errors import DefinitionError, HithertoError, Location, RunInProgressError, UnknownNameError
 from hitherto.events import DefinitionsApplied, Observer, Observers
 from hitherto.materialization.context import RunContext
 from hitherto.offline.duckdb.connection import Limits
@@ -550,7 +550,10 @@ class FeatureStore:
 
     def get_feature_view(self, name: str) -> FeatureView:
         """The deployed feature view of a name. Raises UnknownNameError."""
-        return _named("feature view", name, self.registry.snapshot().definitions.feature_views)
+        view = _named("feature view", name, self.registry.snapshot().definitions.feature_views)
+        # The registry keeps places relative to the repo; `view.preview()` has to find its source from anywhere.
+        at = view.location
+        return view if at is None else replace(view, location=Location(str(self.config.resolve(at.file)), at.line))
 
     def get_feature_service(self, name: str) -> FeatureService:
         """The deployed feature service of a name. Raises UnknownNameError."""
@@ -565,11 +568,17 @@ def preview(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> P
     """What `FeatureView.preview` does."""
     from hitherto.materialization.preview import preview as run
 
-    file = view.location.file if view.location else None
-    folder = (
-        Path(repo_path) if repo_path is not None else Path(file).parent if file and Path(file).exists() else Path.cwd()
-    )
-    return run(replace(view), root=folder.absolute(), limit=limit, limits=Limits())
+    folder = Path(repo_path) if repo_path is not None else _repo_of(view)
+    return run(view, root=folder.absolute(), limit=limit, limits=Limits())
+
+
+def _repo_of(view: FeatureView) -> Path:
+    """The repo that a view was defined in: the nearest folder with hitherto.toml, else that of the file, else this one."""
+    file = Path(view.location.file) if view.location else Path()
+    if not file.is_file():
+        return Path.cwd()
+    parents = file.absolute().parents
+    return next((folder for folder in parents if (folder / "hitherto.toml").is_file()), parents[0])
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

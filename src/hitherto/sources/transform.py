@@ -63,7 +63,9 @@ def check(sql: str, *, tables: Collection[str] = (SOURCE,)) -> str | None:
     tree = statements[0]
     if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
         return f"it must be one SELECT over {over}, not {_statement_name(tree)}."
-    return _check_tables(tree, tables, over) or _check_functions(tree, over) or _check_parts(tree)
+    wrong = _check_tables(tree, tables, over) or _check_functions(tree, over) or _check_parts(tree)
+    # Entity rows may be cut anywhere, to look at some; what a view publishes may not depend on the order of files.
+    return wrong or (_check_order(tree) if tables == (SOURCE,) else None)
 
 
 def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, view: FeatureView) -> None:
@@ -181,6 +183,13 @@ def _check_parts(tree: exp.Expr) -> str | None:
             return "a sample gives another result each time."
         if isinstance(node, exp.Parameter | exp.Placeholder | exp.SessionParameter):
             return f"it has a parameter, {node.sql(dialect='duckdb')}, and nothing fills it."
+    return None
+
+
+def _check_order(tree: exp.Expr) -> str | None:
+    for node in tree.find_all(exp.Limit, exp.Offset):
+        if node.parent is not None and not node.parent.args.get("order"):
+            return "its LIMIT or OFFSET has no ORDER BY: which rows it keeps would depend on the order of files."
     return None
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hitherto import Field, expect
@@ -46,3 +48,23 @@ def test_it_fails_as_a_run_would(project: Project) -> None:
     project.deliver(ROWS)
     with pytest.raises(TransformError, match="refused"):
         view(transform="copy source to 'x'").preview(repo_path=project.folder)
+
+
+def test_a_deployed_view_finds_its_source_from_any_folder(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.deliver([("a", 1, 1.0)])
+    (project.folder / "features").mkdir()
+    (project.folder / "features" / "__init__.py").write_text(
+        """from hitherto import Entity, FeatureView, Field, ParquetSource
+from hitherto.types import Float64, String
+
+sensor = Entity("sensor", join_keys={"sensor": String})
+readings = FeatureView(
+    "readings", entities=[sensor], source=ParquetSource("data/a.parquet", timestamp_field="at"), schema=[Field("value", Float64)]
+)
+"""
+    )
+    project.store.apply()
+    monkeypatch.chdir(tmp_path)
+    assert project.store.get_feature_view("readings").preview().report.rows_read == 1

@@ -82,6 +82,8 @@ def test_one_select_over_source_is_accepted(sql: str) -> None:
         ("select * from source using sample 10", "a sample gives another result"),
         ("select * from source tablesample 10%", "a sample gives another result"),
         ("select ? from source", "it has a parameter"),
+        ("select * from source limit 5", "has no ORDER BY"),
+        ("select * from (select * from source offset 1)", "has no ORDER BY"),
         ("select $x from source", "it has a parameter"),
     ],
 )
