@@ -123,7 +123,6 @@ class FeatureStore:
         config, password = self.config, self.config.online_password()
         return open_store(
             config.online_url,
-            project=config.project,
             root=config.repo_path,
             username=config.online.username,
             password=password.get_secret_value() if password else None,

@@ -49,11 +49,6 @@ class DataType:
         return _arrow(self)
 
     @property
-    def is_key(self) -> bool:
-        """Whether an entity's join key may have this type."""
-        return self in KEY_TYPES
-
-    @property
     def is_integer(self) -> bool:
         """Whether this is one of the four integer types."""
         return self in INTEGER_RANGES

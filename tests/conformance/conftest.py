@@ -118,7 +118,7 @@ def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callab
             client.flushall()
 
     def open_one() -> OnlineStore:
-        opened.append(open_store(url, project="demo", root=tmp_path, timeout=5.0))
+        opened.append(open_store(url, root=tmp_path, timeout=5.0))
         return opened[-1]
 
     yield open_one

@@ -73,7 +73,7 @@ def test_the_online_store_equals_the_reference_after_every_run_and_push(tmp_path
         st.tuples(histories(SCENARIO), st.lists(rows(SCENARIO, steps=1), min_size=1)), CASES // 8, number=number
     )
     for turn, acts in enumerate(collect(orders(), 3, number=number)):
-        store = open_store(f"lmdb:///online{turn}", project="properties", root=tmp_path)
+        store = open_store(f"lmdb:///online{turn}", root=tmp_path)
         play(store, acts, found, rng, told=(f"PROPERTY_SEED={number}", acts))
         store.close()
 

@@ -14,7 +14,6 @@ from hitherto.registry.snapshot import Snapshot
 def open_store(
     url: str,
     *,
-    project: str,
     root: Path,
     username: str | None = None,
     password: str | None = None,
@@ -25,7 +24,6 @@ def open_store(
     Args:
         url: `lmdb:///folder` (relative to root), `lmdb:////folder` (absolute), `redis://host:port/db`, `rediss://...`,
             `unix:///path/to/socket?db=0`.
-        project: The project; part of every key.
         root: The folder that relative paths start from.
         username, password: Of the Redis or Valkey server, if it asks for them.
         timeout: Seconds that a connection, and a reply, may take.
@@ -34,7 +32,7 @@ def open_store(
         ConfigError: The URL means no store.
         MissingExtraError: The store's client is not installed.
 
-    >>> open_store("lmdb:///.hitherto/online", project="demo", root=Path("/repo"))
+    >>> open_store("lmdb:///.hitherto/online", root=Path("/repo"))
     LmdbOnlineStore('/repo/.hitherto/online')
     """
     scheme = urlsplit(url).scheme

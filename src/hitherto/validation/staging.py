@@ -33,11 +33,6 @@ class Staged:
     checks: tuple[CheckResult, ...]
     """Every declared row check, then what is always checked (keys, times, types) where it was broken."""
 
-    @property
-    def rows_staged(self) -> int:
-        """The rows that go on."""
-        return self.rows_read - self.rows_quarantined
-
 
 def stage(con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, interval: Interval | None) -> Staged:
     """Cast, nullify and check the rows of `relation` in one statement (semantics 8 and 9).

@@ -24,7 +24,7 @@ from hitherto.online.stores import LOADERS, open_store
     ],
 )
 def test_a_url_opens_its_store_and_shows_no_secret(url: str, shown: str) -> None:
-    store = open_store(url, project="demo", root=Path("/repo"), username="me", password="secret")
+    store = open_store(url, root=Path("/repo"), username="me", password="secret")
     assert repr(store) == shown
     store.close()
 
@@ -34,13 +34,13 @@ def test_a_url_opens_its_store_and_shows_no_secret(url: str, shown: str) -> None
 )
 def test_a_url_that_means_no_store_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        open_store(url, project="demo", root=Path("/repo"))
+        open_store(url, root=Path("/repo"))
     assert "secret" not in str(refused.value)
 
 
 def test_the_nearest_scheme_is_suggested() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'lmdb'?"):
-        open_store("lmbd:///x", project="demo", root=Path("/repo"))
+        open_store("lmbd:///x", root=Path("/repo"))
 
 
 def test_no_client_is_loaded_before_it_is_needed() -> None:
@@ -56,7 +56,7 @@ def test_a_missing_client_is_named_with_its_install_line(scheme: str) -> None:
         "import sys, pathlib; sys.modules['redis'] = None\n"
         "from hitherto.errors import MissingExtraError\n"
         "from hitherto.online.stores import open_store\n"
-        f"try: open_store('{scheme}:///x', project='p', root=pathlib.Path('.'))\n"
+        f"try: open_store('{scheme}:///x', root=pathlib.Path('.'))\n"
         "except MissingExtraError as error: print(error)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
