@@ -378,7 +378,9 @@ def _drop_old_versions(context: RunContext, version: ViewVersion, run: Run) -> N
     try:
         store = context.open_online()
         for place in store.places(context.project, run.view):
-            if place.version in overtaken:
+            # The generation before a refill stays for readers that have not heard of the switch; the one before that goes.
+            left = place.version == run.version and place.generation < run.generation - 1
+            if left or place.version in overtaken:
                 store.drop(place)
     except OnlineStoreError as error:
         # The run is published whatever comes of this; the next one tries again.

@@ -76,6 +76,23 @@ def test_a_store_that_was_put_back_to_an_older_state_is_filled_by_the_next_run(r
     assert not restored.store.materialize_incremental().runs
 
 
+def test_of_several_refills_only_the_last_two_generations_stay(restored: Project, tmp_path: Path) -> None:
+    online, copy = restored.folder / ".hitherto" / "online", tmp_path / "second"
+    restored.store.materialize_incremental()
+    restored.store.close()
+    shutil.copytree(online, copy)
+    restored.at(40)
+    restored.deliver([("a", 36, 4.0)], "c.parquet")
+    restored.store.materialize_incremental()
+    restored.store.close()
+    shutil.rmtree(online)
+    copy.rename(online)
+    restored.reopen()
+    restored.store.materialize_incremental()
+    assert restored.lookup("a", "b") == [4.0, 3.0]
+    assert [place.generation for place in restored.store.online_store.places("small", "readings")] == [2, 3]
+
+
 def test_a_run_that_failed_meanwhile_does_not_hide_that_it_is_behind(restored: Project) -> None:
     restored.at(40)
     checked = Field("value", Float64, expect=[expect.between(0, 9)])
