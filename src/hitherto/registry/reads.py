@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import lru_cache
 from typing import Any
 
 from hitherto.definitions.collection import Definitions
@@ -37,8 +38,14 @@ def documents(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 def deployed(connection: sqlite3.Connection) -> Definitions:
     """What was applied last."""
+    return _definitions(tuple((kind, text) for (kind, _), text in documents(connection).items()))
+
+
+@lru_cache(maxsize=16)
+def _definitions(texts: tuple[tuple[str, str], ...]) -> Definitions:
+    """The definitions of (kind, document) texts: a publish changes none of them, so the next snapshot finds them here."""
     document: dict[str, Any] = {"kind": "definitions", **{plural: [] for plural in KINDS.values()}}
-    for (kind, _), text in documents(connection).items():
+    for kind, text in texts:
         document[KINDS[kind]].append(json.loads(text))
     definitions = json_format.from_json(document)
     assert isinstance(definitions, Definitions)

@@ -393,6 +393,16 @@ def test_the_snapshot_is_the_same_object_until_something_changes(registry):
     assert (first.view(NAME).watermark, second.view(NAME).watermark) == (None, day(5))
 
 
+def test_a_publish_reads_no_definition_again(registry):
+    apply(registry, VIEW)
+    before = registry.snapshot()
+    publish(registry, begin(registry))
+    after = registry.snapshot()
+    assert after.serial > before.serial
+    assert after.definitions is before.definitions
+    assert after.views[NAME].definition is before.views[NAME].definition
+
+
 def test_the_old_version_serves_until_the_switch(registry):
     apply(registry, VIEW, services=[SERVICE])
     assert (registry.snapshot().view(NAME).version, registry.snapshot().view(NAME).serving) == (1, False)
