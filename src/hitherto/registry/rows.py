@@ -108,9 +108,9 @@ def file_to_row(file: SourceFile) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def view_from_text(document: str) -> FeatureView:
-    """The view of a document. Documents never change and views are frozen, so a publish need not read all of them again:
+    """The view of a document, read once: documents never change, and views are frozen.
 
-    with 200 views that took 0.3 s of every process that serves, at each publish.
+    Of 200 views, every process that serves spent 0.3 s on them at each publish.
     """
     view: FeatureView = json_format.from_json(json.loads(document))
     return view
