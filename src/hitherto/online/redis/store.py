@@ -10,7 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hitherto.online.batches import pieces
-from hitherto.online.redis.bulk import change_rows, load_rows
+from hitherto.online.redis.bulk import load_rows
+from hitherto.online.redis.changes import change_rows
 from hitherto.online.redis.connections import Connections
 from hitherto.online.redis.keyspace import (
     place_member,
@@ -27,7 +28,7 @@ from hitherto.online.store import Place, Read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_READ_KEYS, _LOAD_ROWS, _CHANGE_ROWS, _SCAN_KEYS = 10_000, 2_000, 500, 1_000
+_READ_KEYS, _PIECE_ROWS, _SCAN_KEYS = 10_000, 2_000, 1_000
 
 
 class RedisOnlineStore:
@@ -82,7 +83,7 @@ class RedisOnlineStore:
             if not self._connections.client.eval(CHANGE, len(shared), *shared, token, place_member(place), b""):
                 self._remove_rows(place)
             with self._connections.conversation() as connection:
-                return load_rows(connection, place, pieces(batches, rows=_LOAD_ROWS), token=token)
+                return load_rows(connection, place, pieces(batches, rows=_PIECE_ROWS), token=token)
 
     def write(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: int) -> int:
         """See OnlineStore.write."""
@@ -143,7 +144,7 @@ class RedisOnlineStore:
 
     def _change(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: bytes) -> int:
         with self._connections.errors(f"the write to {place}"), self._connections.conversation() as connection:
-            some = pieces(batches, rows=_CHANGE_ROWS)
+            some = pieces(batches, rows=_PIECE_ROWS)
             return change_rows(connection, place, some, token=token, sequence=sequence)
 
     def _remove_rows(self, place: Place) -> None:
