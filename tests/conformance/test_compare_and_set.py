@@ -134,11 +134,12 @@ def test_two_writers_at_once_leave_the_greatest_of_each_key(
     def interrupted() -> Iterator[pa.RecordBatch]:
         for start in range(0, 60, 7):
             yield batch(mine[start : start + 7])
-            # Newer rows of keys that the writer has asked for, and of some that it is about to ask for.
-            assert other.push(place, [batch(theirs[start : start + 10 : 2])], token=1) > 0
+            # Newer rows of keys that the writer has just written, has asked for, and is about to ask for.
+            assert other.push(place, [batch(theirs[start % 2 : start + 10 : 2])], token=1) > 0
 
     one.push(place, interrupted(), token=1)
-    overtaken = {key for start in range(0, 60, 7) for key, _ in theirs[start : start + 10 : 2]}
+    overtaken = {key for start in range(0, 60, 7) for key, _ in theirs[start % 2 : start + 10 : 2]}
+    assert len(overtaken) > 50
     held = [dict(theirs)[key] if key in overtaken else value for key, value in mine]
     assert one.read(place, [key for key, _ in mine]) == held
 

@@ -184,3 +184,69 @@ def test_a_load_whose_token_moves_meanwhile_is_tried_again(store: RedisOnlineSto
     thread.join()
     other.close()
     assert store.read(PLACE, [b"i%d;" % number for number in range(300)]) == [ROW] * 300
+
+
+def rows(count: int, *, event: int) -> list[pa.RecordBatch]:
+    value = encode_value(b"x" * 150, event=event, available=event, sequence=1)
+    return [pa.record_batch({"key": [b"i%d;" % number for number in range(count)], "value": [value] * count})]
+
+
+def commands(admin: redis.Redis) -> dict[str, int]:
+    """How often the server was told what, since the last time."""
+    counted = {name.removeprefix("cmdstat_"): told["calls"] for name, told in admin.info("commandstats").items()}
+    admin.config_resetstat()
+    return {name: calls for name, calls in counted.items() if not name.startswith(("info", "config", "auth", "client"))}
+
+
+def test_a_load_is_one_command_for_two_thousand_rows(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.ping()
+    commands(admin)
+    before = admin.info("stats")["total_net_input_bytes"]
+    assert store.load(PLACE, rows(5_000, event=1), token=1) == 5_000
+    sent = admin.info("stats")["total_net_input_bytes"] - before
+    told = commands(admin)
+    assert (told["mset"], told["multi"], told["exec"], told["eval"]) == (3, 3, 3, 1)
+    # Beside a key and a value: "$27", "$245" and four line ends; SETs of one row each would need 13 bytes more.
+    bare = sum(len(key) + len(ROW) - 1 + 150 for key in row_keys(PLACE, [b"i%d;" % number for number in range(5_000)]))
+    assert sent - bare < 5_000 * 15 + 4_000
+
+
+def test_rows_in_numbers_are_compared_without_the_script(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.ping()
+    commands(admin)
+    assert store.push(PLACE, rows(5_000, event=1), token=1) == 5_000
+    told = commands(admin)
+    assert "eval" not in told
+    assert (told["mget"], told["mset"], told["exec"]) == (5, 5, 3)
+    # A replay is read, and nothing is written.
+    assert store.push(PLACE, rows(5_000, event=1), token=1) == 0
+    told = commands(admin)
+    assert (told["mget"], told.get("mset", 0), told.get("eval", 0)) == (5, 0, 0)
+
+
+def test_a_few_rows_are_one_command(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    store.ping()
+    commands(admin)
+    assert store.push(PLACE, rows(100, event=1), token=1) == 100
+    told = commands(admin)
+    # The script's own: get, sadd, mget, incrby, mset.
+    assert (told["eval"], told["mset"], told.get("multi", 0)) == (1, 1, 0)
+
+
+def test_a_piece_that_another_writer_touched_goes_to_the_script(
+    store: RedisOnlineStore, admin: redis.Redis, server: str
+) -> None:
+    other = RedisOnlineStore(f"unix://{server}", password="hush")
+
+    def interrupted() -> Iterator[pa.RecordBatch]:
+        for event in range(1, 5):
+            yield rows(500, event=event)[0]
+        # By now the second piece has been asked for.
+        assert other.push(PLACE, [BATCH], token=1) == 1
+        yield rows(500, event=5)[0]
+
+    commands(admin)
+    assert store.push(PLACE, interrupted(), token=1) == 2_500
+    # The other's own, and that of the one piece it came between.
+    assert commands(admin)["eval"] == 2
+    other.close()

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hitherto.errors import FencedError, OnlineStoreError
-from hitherto.online.batches import keys_of, pieces, require_values, values_of
+from hitherto.online.batches import (
+    ascending,
+    chosen,
+    column,
+    distinct_keys,
+    pieces,
+    require_values,
+    texts,
+    values_of,
+    winners,
+)
 from hitherto.online.embedded.environment import ERRORS, OPEN, Environment, explain, store_errors
 from hitherto.online.store import Place, Read, decide
 
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 511
 _HASHED = b"\xff"
-_LOAD_ROWS, _WRITE_ROWS = 50_000, 5_000
+_LOAD_ROWS, _WRITE_ROWS = 2_000, 5_000
 _TOKEN, _SEQUENCE = b"token", b"sequence"
 _STATE = "state"
 _LOADING = ".loading-"
@@ -177,26 +187,11 @@ class LmdbOnlineStore:
             for batch in pieces(batches, rows=_WRITE_ROWS):
                 if sequence is None:
                     require_values(batch)
-                rows = list(zip(keys_of(batch), values_of(batch), strict=True))
-                changed += self._under_token(place, token, lambda rows=rows: self._apply(place, rows, sequence))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                change = _change_of(batch, sequence)
+                changed += self._under_token(place, token, lambda change=change: self._update(place, change))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         return changed
 
-    def _apply(self, place: Place, rows: Sequence[tuple[bytes, bytes | None]], sequence: bytes | None) -> int:
-        def change(transaction: lmdb.Transaction) -> int:
-            changed = 0
-            for key, value in rows:
-                name = _stored_key(key)
-                found: Any = transaction.get(name)
-                stored = _stored_value(key, found)
-                if not decide(stored, value, sequence=sequence):
-                    continue
-                changed += 1
-                if value is None:
-                    transaction.delete(name)
-                else:
-                    transaction.put(name, _wrap(key, value))
-            return changed
-
+    def _update(self, place: Place, change: Callable[[lmdb.Transaction], int]) -> int:
         return OPEN.open(self._folder(place)).update(change)
 
     @contextmanager
@@ -232,23 +227,78 @@ def _check_token(transaction: lmdb.Transaction, place: Place, token: int) -> Non
 
 
 def _append(environment: Environment, batch: pa.RecordBatch) -> int:
-    # Hashed keys begin with a byte that no other key has, so they sort behind all others. What is sorted already, sorts fast.
-    rows = sorted((_stored_key(key), _wrap(key, value)) for key, value in _cells(batch))
+    keys, values = column(batch, "key"), column(batch, "value")
+    if _are_plain(keys) and ascending(keys):
+        names, cells = texts(keys), texts(values)
+    else:
+        # Hashed keys begin with a byte that no other key has, so they sort behind all others.
+        rows = sorted(
+            (_stored_key(key), _wrap(key, value)) for key, value in zip(texts(keys), texts(values), strict=True)
+        )
+        names, cells = [name for name, _ in rows], [value for _, value in rows]
 
     def append(transaction: lmdb.Transaction) -> int:
         with transaction.cursor() as cursor:
-            behind = not cursor.last() or bytes(cursor.key()) < rows[0][0]
-            return cursor.putmulti(rows, append=behind)[1]
+            behind = not cursor.last() or bytes(cursor.key()) < names[0]
+            # An iterator: 8,000 tuples that live at once cost a tenth of a load.
+            return cursor.putmulti(zip(names, cells, strict=True), append=behind)[1]
 
-    if environment.update(append) != len(rows):
+    if environment.update(append) != len(names):
         raise OnlineStoreError("A load has a key twice: each key may come once.")
-    return len(rows)
+    return len(names)
 
 
-def _cells(batch: pa.RecordBatch) -> Iterator[tuple[bytes, bytes]]:
-    for key, value in zip(keys_of(batch), values_of(batch), strict=True):
-        if value is not None:
-            yield key, value
+def _change_of(batch: pa.RecordBatch, sequence: bytes | None) -> Callable[[lmdb.Transaction], int]:
+    """What changes the keys of a batch, to be run in a write transaction; it returns the number of keys changed."""
+    keys = column(batch, "key")
+    if _are_plain(keys) and distinct_keys(batch):
+        return _change_in_bulk(keys, column(batch, "value"), sequence)
+    return _change_one_by_one(texts(keys), values_of(batch), sequence)
+
+
+def _change_in_bulk(keys: pa.Array, values: pa.Array, sequence: bytes | None) -> Callable[[lmdb.Transaction], int]:
+    names = texts(keys)
+
+    def change(transaction: lmdb.Transaction) -> int:
+        with transaction.cursor() as cursor:
+            get = cursor.get
+            # A cursor looks near its last key first: 0.5 microseconds a row, against 0.8 with transaction.get.
+            stored: list[Any] = [get(name) for name in names]
+            setting, removing = winners(values, stored, sequence=sequence)
+            sets, removals = texts(chosen(keys, setting)), texts(chosen(keys, removing))
+            cursor.putmulti(zip(sets, texts(chosen(values, setting)), strict=True))
+        for name in removals:
+            transaction.delete(name)
+        return len(sets) + len(removals)
+
+    return change
+
+
+def _change_one_by_one(
+    keys: Sequence[bytes], values: Sequence[bytes | None], sequence: bytes | None
+) -> Callable[[lmdb.Transaction], int]:
+    def change(transaction: lmdb.Transaction) -> int:
+        changed = 0
+        for key, value in zip(keys, values, strict=True):
+            name = _stored_key(key)
+            found: Any = transaction.get(name)
+            if not decide(_stored_value(key, found), value, sequence=sequence):
+                continue
+            changed += 1
+            if value is None:
+                transaction.delete(name)
+            else:
+                transaction.put(name, _wrap(key, value))
+        return changed
+
+    return change
+
+
+def _are_plain(keys: pa.Array) -> bool:
+    """Whether all keys are short enough to be stored as they are."""
+    import pyarrow.compute as pc
+
+    return (pc.max(pc.binary_length(keys)).as_py() or 0) <= _LONGEST_KEY
 
 
 def _stored_key(key: bytes) -> bytes:
