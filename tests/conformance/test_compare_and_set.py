@@ -125,23 +125,23 @@ def rows_of(numbers: range, *, event: int) -> list[tuple[bytes, bytes]]:
     return [(b"i%d;" % number, encode_value(b"1", event=event, available=event, sequence=1)) for number in numbers]
 
 
+@pytest.mark.parametrize("lag", range(6))
 def test_two_writers_at_once_leave_the_greatest_of_each_key(
-    new_store: Callable[[], OnlineStore], way: str, place: Place
+    new_store: Callable[[], OnlineStore], way: str, place: Place, lag: int
 ) -> None:
     one, other = new_store(), new_store()
-    mine, theirs = rows_of(range(60), event=5), rows_of(range(60), event=6)
+    mine, theirs = rows_of(range(70), event=5), rows_of(range(70), event=6)
 
     def interrupted() -> Iterator[pa.RecordBatch]:
-        for start in range(0, 60, 7):
+        for start in range(0, 70, 7):
+            # Newer rows of one piece: of one to be sent, of one whose rows have been asked for, of one just written.
+            if start >= 7 * lag:
+                assert other.push(place, [batch(theirs[start - 7 * lag :][:7])], token=1) == 7
             yield batch(mine[start : start + 7])
-            # Newer rows of keys that the writer has just written, has asked for, and is about to ask for.
-            assert other.push(place, [batch(theirs[start % 2 : start + 10 : 2])], token=1) > 0
 
     one.push(place, interrupted(), token=1)
-    overtaken = {key for start in range(0, 60, 7) for key, _ in theirs[start % 2 : start + 10 : 2]}
-    assert len(overtaken) > 50
-    held = [dict(theirs)[key] if key in overtaken else value for key, value in mine]
-    assert one.read(place, [key for key, _ in mine]) == held
+    overtaken = 70 - 7 * lag
+    assert one.read(place, [key for key, _ in mine]) == [value for _, value in theirs[:overtaken] + mine[overtaken:]]
 
 
 def test_a_writer_that_is_fenced_on_its_way_writes_nothing_more(
@@ -166,18 +166,18 @@ def test_a_writer_that_is_fenced_on_its_way_writes_nothing_more(
     assert other.push(place, [batch(rows)], token=9) == sum(value is None for value in held)
 
 
-def test_a_load_and_a_push_at_once_leave_the_newest(
-    new_store: Callable[[], OnlineStore], way: str, place: Place
+@pytest.mark.parametrize("lag", range(1, 6))
+def test_a_load_among_the_pieces_of_a_push_keeps_its_newer_rows(
+    new_store: Callable[[], OnlineStore], way: str, place: Place, lag: int
 ) -> None:
     one, other = new_store(), new_store()
-    old, new = rows_of(range(20), event=5), rows_of(range(20), event=6)
-    other.load(place, [], token=1)
+    old, new = rows_of(range(70), event=5), rows_of(range(70), event=6)
 
     def interrupted() -> Iterator[pa.RecordBatch]:
-        yield batch(old[:7])
-        yield batch(old[7:14])
-        other.load(place, [batch(new)], token=1)
-        yield batch(old[14:])
+        for start in range(0, 70, 7):
+            yield batch(old[start : start + 7])
+            if start == 7 * lag:
+                other.load(place, [batch(new)], token=1)
 
     one.push(place, interrupted(), token=1)
     assert one.read(place, [key for key, _ in new]) == [value for _, value in new]

@@ -1,6 +1,7 @@
 """RedisOnlineStore: one Redis key per (place, entity key), its value the stored value as it is.
 
-Lookups are one MGET for all views. Full loads go to a fresh generation by plain MSET; runs and pushes compare and set in Lua.
+Lookups are one MGET for all views. Full loads go to a fresh generation by plain MSET; runs and pushes compare and set
+(`changes`).
 """
 
 from __future__ import annotations
