@@ -15,17 +15,21 @@ _ORDER, _SEQUENCE = (1, 49), (49, 65)
 # Not an open end: Arrow 26 fails on one with large binaries ("Negative buffer resize").
 _BEHIND_HEADER = (66, (1 << 31) - 1)
 
+# A store holds a piece in memory, and answers nobody else while it writes it.
+_PIECE_BYTES = 4 << 20
+
 
 def pieces(batches: Iterable[pa.RecordBatch], *, rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of at most so many: slices, with keys and values as large binaries."""
+    """The same rows in batches of at most so many, fewer where they are large: slices, with keys and values as large binaries."""
     import pyarrow as pa
 
     for batch in batches:
         # Cast before it is cut: each cast takes 80 microseconds.
         columns = {name: batch.column(name) for name in batch.schema.names}
         whole = pa.record_batch(columns | {name: column(batch, name) for name in ("key", "value")})
-        for start in range(0, whole.num_rows, rows):
-            yield whole.slice(start, rows)
+        step = max(1, min(rows, _PIECE_BYTES * whole.num_rows // max(1, whole.nbytes)))
+        for start in range(0, whole.num_rows, step):
+            yield whole.slice(start, step)
 
 
 def column(batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -66,3 +66,11 @@ def test_pieces_are_bounded_binary_and_keep_what_else_there_is() -> None:
         [{"key": b"a", "value": b"1", "bucket": 7}, {"key": b"b", "value": None, "bucket": 8}],
         [{"key": b"c", "value": b"3", "bucket": 9}],
     ]
+
+
+def test_pieces_of_large_values_hold_fewer_rows() -> None:
+    batch = pa.record_batch({"key": [b"%d" % number for number in range(10)], "value": [b"x" * (1 << 20)] * 10})
+    assert [piece.num_rows for piece in pieces([batch], rows=2_000)] == [3, 3, 3, 1]
+    assert [piece.num_rows for piece in pieces([batch], rows=2)] == [2, 2, 2, 2, 2]
+    whole = pa.record_batch({"key": [b"1"], "value": [b"x" * (5 << 20)]})
+    assert [piece.num_rows for piece in pieces([whole], rows=2_000)] == [1]
