@@ -6,7 +6,7 @@ decided inside the store, atomically, by their bytes alone. One conformance suit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -52,6 +52,12 @@ class OnlineStore(Protocol):
 
     async def read_many_async(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
         """`read_many` that lets other tasks run meanwhile. A cancelled one leaves nothing behind."""
+
+    def ask(self, reads: Sequence[Read], done: Callable[[list[list[bytes | None]] | Exception], None]) -> None:
+        """`read_many` of a running event loop, without a task: `done`, which must not raise, gets the values or the error.
+
+        It is called at once, or in a later turn of the loop. Errors may also be raised here.
+        """
 
     def next_sequence(self, place: Place) -> int:
         """The next number of the place's view, from 1 on: each run and each push takes one."""

@@ -74,7 +74,7 @@ def _redis(url: str, root: Path, username: str | None, password: str | None, tim
     try:
         from hitherto.online.redis.store import RedisOnlineStore
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "redis":
+        if (error.name or "").split(".")[0] not in ("redis", "hiredis"):
             raise
         raise MissingExtraError("redis", "redis") from None
     return RedisOnlineStore(url, username=username, password=password, timeout=timeout)

@@ -79,6 +79,10 @@ class LmdbOnlineStore:
         """See OnlineStore.read_many_async."""
         return self.read_many(reads)
 
+    def ask(self, reads: Sequence[Read], done: Callable[[list[list[bytes | None]] | Exception], None]) -> None:
+        """See OnlineStore.ask."""
+        done(self.read_many(reads))
+
     def next_sequence(self, place: Place) -> int:
         """See OnlineStore.next_sequence."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from hitherto.errors import ConfigError, FencedError, OnlineStoreError, OnlineStoreUnavailable
+from hitherto.online.redis.pipeline import Pipeline
 from hitherto.online.redis.scripts import FENCED
 
 _MEMORY = "It is out of memory and refuses writes (noeviction): give it more memory, or drop old generations."
@@ -46,7 +47,7 @@ _HINTS: Mapping[str, str] = {
 
 
 class Connections:
-    """The clients of one server: one for threads, one for each event loop."""
+    """The ways to one server: a client for threads, a pipeline for each event loop."""
 
     def __init__(self, url: str, *, username: str | None, password: str | None, timeout: float) -> None:
         self.server = server_name(url)
@@ -69,28 +70,30 @@ class Connections:
             self.client = redis.Redis.from_url(url, retry=once, **self._settings)
         except ValueError as error:
             raise ConfigError(f"The online store's url is not a Redis URL: {error}.") from None
-        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None, None]]] = (
+        self._of_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Pipeline, AsyncGenerator[None, None]]] = (
             WeakKeyDictionary()
         )
 
-    async def of_running_loop(self) -> Any:
-        """The client of this event loop: its sockets belong to the loop that opened them, and are closed with it."""
+    def of_running_loop(self) -> Pipeline:
+        """The pipeline of this event loop: its socket belongs to the loop that opened it, and is closed with it."""
         loop = asyncio.get_running_loop()
         known = self._of_loop.get(loop)
         if known is None:
-            once = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,))
-            client = redis.asyncio.Redis.from_url(self._url, retry=once, **self._settings)
-            known = self._of_loop[loop] = (client, self._close_with(loop, client))
-            # An async generator that has begun is finished by the loop (asyncio.run) before it closes.
-            await anext(known[1])
+            pool = redis.asyncio.ConnectionPool.from_url(self._url, **self._settings)
+            pipeline = Pipeline(pool, timeout=self._timeout)
+            known = self._of_loop[loop] = (pipeline, self._close_with(loop, pipeline))
+            # An async generator that has begun is finished by the loop (asyncio.run) before it closes. This one begins
+            # without waiting for anything, so that no coroutine is needed here.
+            with suppress(StopIteration):
+                known[1].__anext__().send(None)
         return known[0]
 
-    async def _close_with(self, loop: asyncio.AbstractEventLoop, client: Any) -> AsyncGenerator[None, None]:
+    async def _close_with(self, loop: asyncio.AbstractEventLoop, pipeline: Pipeline) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             self._of_loop.pop(loop, None)
-            await client.aclose()
+            await pipeline.close()
 
     def close(self) -> None:
         """Close what can be closed from here; other loops' sockets go with their loops."""
@@ -138,19 +141,27 @@ class Connections:
         """redis-py's exceptions as ours."""
         try:
             yield
-        except exceptions.TimeoutError:
-            raise OnlineStoreUnavailable(
+        except (exceptions.RedisError, OSError) as error:
+            raise self.explain(error, doing) from None
+
+    def explain(self, error: Exception, doing: str) -> Exception:
+        """An exception of redis-py as ours; any other as it is."""
+        if isinstance(error, exceptions.TimeoutError):
+            return OnlineStoreUnavailable(
                 f"The online store at {self.server} did not answer within {self._timeout:g} s while {doing}. "
                 "Is it overloaded, or the network slow? The setting is timeout of [online]."
-            ) from None
-        except (exceptions.AuthenticationError, exceptions.NoPermissionError, exceptions.ResponseError) as error:
-            raise self._refusal(error, doing) from None
-        except (exceptions.ConnectionError, OSError) as error:
-            raise self._unreachable(error, doing) from None
-        except exceptions.RedisError as error:
-            raise OnlineStoreError(
-                f"The online store at {self.server} failed while {doing}: {type(error).__name__}."
-            ) from error
+            )
+        if isinstance(error, exceptions.AuthenticationError | exceptions.ResponseError):
+            return self._refusal(error, doing)
+        if isinstance(error, exceptions.ConnectionError | OSError):
+            return self._unreachable(error, doing)
+        if isinstance(error, exceptions.InvalidResponse):
+            return OnlineStoreUnavailable(
+                f"What answers at {self.server} does not speak Redis' protocol ({doing}). Is the url of [online] right?"
+            )
+        if isinstance(error, exceptions.RedisError):
+            return OnlineStoreError(f"The online store at {self.server} failed while {doing}: {type(error).__name__}.")
+        return error
 
     def _unreachable(self, error: Exception, doing: str) -> OnlineStoreError:
         hint = _hint(error)

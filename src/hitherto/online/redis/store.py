@@ -6,7 +6,8 @@ Lookups are one MGET for all views. Full loads go to a fresh generation by plain
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from hitherto.online.redis.keyspace import (
     sequence_key,
     token_key,
 )
+from hitherto.online.redis.pipeline import settle
 from hitherto.online.redis.scripts import CHANGE, RAISE_TOKEN
 from hitherto.online.store import Place, Read
 
@@ -55,11 +57,33 @@ class RedisOnlineStore:
 
     async def read_async(self, place: Place, keys: Sequence[bytes]) -> list[bytes | None]:
         """See OnlineStore.read_async."""
-        return await self._get_async(row_keys(place, keys))
+        return (await self.read_many_async([(place, keys)]))[0]
 
     async def read_many_async(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
         """See OnlineStore.read_many_async."""
-        return _split(reads, await self._get_async(_all_keys(reads)))
+        waiting: asyncio.Future[list[list[bytes | None]]] = asyncio.get_running_loop().create_future()
+        self.ask(reads, lambda found: settle(waiting, found))
+        return await waiting
+
+    def ask(self, reads: Sequence[Read], done: Callable[[list[list[bytes | None]] | Exception], None]) -> None:
+        """See OnlineStore.ask."""
+        keys, found = _all_keys(reads), list[bytes | None]()
+        pipeline = self._connections.of_running_loop()
+
+        def take(reply: list[bytes | None] | Exception) -> None:
+            if isinstance(reply, Exception):
+                done(self._connections.explain(reply, "a lookup"))
+                return
+            if len(reply) == len(keys):
+                done([reply] if len(reads) == 1 else _split(reads, reply))
+                return
+            found.extend(reply)
+            if len(found) == len(keys):
+                done(_split(reads, found))
+            else:
+                pipeline.ask(keys[len(found) : len(found) + _READ_KEYS], take)
+
+        pipeline.ask(keys[:_READ_KEYS], take)
 
     def next_sequence(self, place: Place) -> int:
         """See OnlineStore.next_sequence."""
@@ -133,14 +157,6 @@ class RedisOnlineStore:
         with self._connections.errors("a lookup"):
             for start in range(0, len(keys), _READ_KEYS):
                 found += self._connections.ask(b"MGET", *keys[start : start + _READ_KEYS])
-        return found
-
-    async def _get_async(self, keys: list[bytes]) -> list[bytes | None]:
-        client = await self._connections.of_running_loop()
-        found: list[bytes | None] = []
-        with self._connections.errors("a lookup"):
-            for start in range(0, len(keys), _READ_KEYS):
-                found += await client.mget(keys[start : start + _READ_KEYS])
         return found
 
     def _change(self, place: Place, batches: Iterable[pa.RecordBatch], *, token: int, sequence: bytes) -> int:
