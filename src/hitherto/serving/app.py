@@ -17,7 +17,7 @@ from hitherto.feature_store import FeatureStore
 from hitherto.serving import docs, openapi
 from hitherto.serving.auth import Tokens
 from hitherto.serving.body import Disconnected, Receive
-from hitherto.serving.lookup import LookupRoute
+from hitherto.serving.lookup import LookupRoute, Lookups
 from hitherto.serving.metrics import LOOKUP_ROUTE, OTHER_ROUTE, Metrics
 from hitherto.serving.problems import Message, Refusal, Send, refusal_of, send_refusal
 from hitherto.serving.readiness import Readiness
@@ -106,7 +106,8 @@ def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
         lifespan=_lifespan(store, snapshots, metrics, close_store=close_store),
     )
     app.tokens, app.metrics = tokens, metrics
-    app.lookup = LookupRoute(online, snapshots, clock=store.clock, settings=settings, tokens=tokens, metrics=metrics)
+    lookups = Lookups(online, snapshots, clock=store.clock, settings=settings, metrics=metrics)
+    app.lookup = LookupRoute(lookups, tokens)
     readiness = Readiness(online, snapshots, clock=store.clock, tokens=tokens)
     app.include_router(make_router(Parts(store, snapshots, readiness, metrics, refresh)))
     app.include_router(docs.router)

@@ -36,7 +36,7 @@ async def read_body(receive: Receive, *, limit: int) -> bytes:
         async with asyncio.timeout(SECONDS):
             return await _read_rest(receive, message, limit)
     except TimeoutError:
-        raise _closing(408, "slow-body", f"The body did not arrive within {SECONDS:g} s.") from None
+        raise slow_body() from None
 
 
 async def _read_rest(receive: Receive, message: Message, limit: int) -> bytes:
@@ -57,6 +57,11 @@ async def _read_rest(receive: Receive, message: Message, limit: int) -> bytes:
 def too_large(limit: int) -> Refusal:
     """The refusal of a body; what is left of it is not waited for."""
     return _closing(413, "too-large", f"The body is larger than {limit} bytes. Ask in several requests.")
+
+
+def slow_body() -> Refusal:
+    """The refusal of a body that does not arrive."""
+    return _closing(408, "slow-body", f"The body did not arrive within {SECONDS:g} s.")
 
 
 def check_headers(headers: Mapping[bytes, bytes], *, limit: int) -> None:

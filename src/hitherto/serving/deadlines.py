@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 _PARTS = 20
 """A wait ends at most a twentieth of the bound late."""
+
+
+class Ending(Protocol):
+    """What has a bound."""
+
+    def end(self) -> None:
+        """The time is over."""
 
 
 class Deadlines:
@@ -16,24 +23,33 @@ class Deadlines:
     Args:
         seconds: The bound.
 
-    A wait: `with deadlines.wait(): await ...`. It raises TimeoutError; what is awaited is cancelled, and cleans up.
+    A wait of a task: `with deadlines.wait(): await ...`. It raises TimeoutError; what is awaited is cancelled, and cleans up.
+    A wait without a task: `deadlines.watch(one)`, then `deadlines.forget(one)`; `one.end()` is called if that comes too late.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         # In the order of beginning, which is that of ending: the bound is the same for all.
-        self.waits: dict[Wait, float] = {}
+        self.waits: dict[Ending, float] = {}
         self._armed = False
 
     def wait(self) -> Wait:
+        """The bound, from now on, of the current task."""
+        begun = Wait(self)
+        self.watch(begun)
+        return begun
+
+    def watch(self, one: Ending) -> None:
         """The bound, from now on."""
         loop = asyncio.get_running_loop()
-        begun = Wait(self.waits)
-        self.waits[begun] = loop.time() + self._seconds
+        self.waits[one] = loop.time() + self._seconds
         if not self._armed:
             self._armed = True
             loop.call_later(self._seconds / _PARTS, self._sweep, loop)
-        return begun
+
+    def forget(self, one: Ending) -> None:
+        """It was in time."""
+        self.waits.pop(one, None)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -48,10 +64,10 @@ class Deadlines:
 class Wait:
     """One wait of the current task."""
 
-    __slots__ = ("_ended", "_task", "_waits")
+    __slots__ = ("_deadlines", "_ended", "_task")
 
-    def __init__(self, waits: dict[Wait, float]) -> None:
-        self._waits, self._ended = waits, False
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines, self._ended = deadlines, False
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
 
     def __enter__(self) -> None:
@@ -60,7 +76,7 @@ class Wait:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._waits.pop(self, None)
+        self._deadlines.forget(self)
         if self._ended and self._task is not None:
             # Somebody else may have cancelled the task too; that one is heard.
             others = self._task.uncancel()

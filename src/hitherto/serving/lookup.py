@@ -1,19 +1,19 @@
-"""POST /get-online-features, as a plain ASGI callable: body, plan, one read of the store, bytes out.
+"""POST /get-online-features: body, plan, one read of the store, bytes out; and the same as a plain ASGI callable.
 
 The framework's own machinery for routes costs more than everything here together. From here to the store it is one call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from hitherto.config.settings import ServerSettings
-from hitherto.online.answer import Answer
 from hitherto.online.plan import LookupPlan, plan_lookup
-from hitherto.online.reader import answer, prepare
+from hitherto.online.reader import Request, answer, prepare
 from hitherto.online.store import OnlineStore
 from hitherto.registry.snapshot import Snapshot
 from hitherto.serving.auth import READ, Tokens
@@ -41,65 +41,52 @@ class LookupBody(msgspec.Struct, forbid_unknown_fields=True):
     """Feast's clients send it; it means nothing here."""
 
 
-class LookupRoute:
-    """The route. One per server; it holds no state of a request."""
+class Lookup(NamedTuple):
+    """A request that was understood; what the store has for `request.reads` finishes it."""
+
+    plan: LookupPlan
+    request: Request
+    now: int
+
+
+class Lookups:
+    """From the bytes of a body to the store, and from there to the bytes of the answer. It holds no state of a request."""
 
     def __init__(
-        self,
-        store: OnlineStore,
-        snapshots: Snapshots,
-        *,
-        clock: Clock,
-        settings: ServerSettings,
-        tokens: Tokens,
-        metrics: Metrics,
+        self, store: OnlineStore, snapshots: Snapshots, *, clock: Clock, settings: ServerSettings, metrics: Metrics
     ) -> None:
-        self._store, self._snapshots, self._clock = store, snapshots, clock
-        self._settings, self._tokens, self._metrics = settings, tokens, metrics
-        self._deadlines = Deadlines(settings.request_timeout)
+        self.store, self.settings, self.metrics = store, settings, metrics
+        self.deadlines = Deadlines(settings.request_timeout)
+        self._snapshots, self._clock = snapshots, clock
         self._decode = msgspec.json.Decoder(LookupBody).decode
         self._plans: tuple[Snapshot, dict[Any, LookupPlan]] = (snapshots.current, {})
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request; a refusal is a problem document, whatever happened."""
-        began = perf_counter()
+    def begin(self, raw: bytes) -> Lookup:
+        """Understand a body. Raises Refusal or an error of ours."""
         try:
-            answered = await self._answer(scope, receive)
-            body = answered.to_json()
-        except Disconnected:
-            return
-        except Exception as error:  # noqa: BLE001  (nothing of a fault may reach the client)
-            refusal = refusal_of(error)
-            self._metrics.count(LOOKUP_ROUTE, refusal.status, perf_counter() - began)
-            await send_refusal(refusal, scope["path"], send)
-            return
-        self._metrics.lookups.add(answered, perf_counter() - began)
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": [_JSON, (b"content-length", b"%d" % len(body))]}
-        )
-        await send({"type": "http.response.body", "body": body})
-
-    async def _answer(self, scope: Message, receive: Receive) -> Answer:
-        settings, headers = self._settings, dict(scope["headers"])
-        if scope["method"] != "POST":
-            raise Refusal(405, "method", "Lookups are POST requests.", headers={"allow": "POST"})
-        if self._tokens.needed:
-            self._tokens.check(headers.get(b"authorization"), READ)
-        check_headers(headers, limit=settings.max_body_bytes)
-        try:
-            body = self._decode(await read_body(receive, limit=settings.max_body_bytes))
+            body = self._decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(error) from None
         plan = self._plan(body)
         rows = max(map(len, body.entities.values()), default=1)
-        if rows > settings.max_entities:
-            raise _too_many("entity rows", rows, settings.max_entities)
+        if rows > self.settings.max_entities:
+            raise _too_many("entity rows", rows, self.settings.max_entities)
         # The clock is read once: keys, ages and watermarks of a request are judged at one instant.
         now = (self._clock() - EPOCH) // MICROSECOND
-        request = prepare(plan, body.entities, now=now, json=True)
-        with self._deadlines.wait():
-            values = await self._store.read_many_async(request.reads)
-        return answer(plan, request, values, now=now)
+        return Lookup(plan, prepare(plan, body.entities, now=now, json=True), now)
+
+    def finish(self, lookup: Lookup, values: Sequence[Sequence[bytes | None]], *, began: float) -> bytes:
+        """The answer, which is counted."""
+        answered = answer(lookup.plan, lookup.request, values, now=lookup.now)
+        body = answered.to_json()
+        self.metrics.lookups.add(answered, perf_counter() - began)
+        return body
+
+    def refuse(self, error: Exception, *, began: float) -> Refusal:
+        """The refusal that an error is, which is counted."""
+        refusal = refusal_of(error)
+        self.metrics.count(LOOKUP_ROUTE, refusal.status, perf_counter() - began)
+        return refusal
 
     def _plan(self, body: LookupBody) -> LookupPlan:
         snapshot, plans = self._plans
@@ -114,7 +101,7 @@ class LookupRoute:
         return plan
 
     def _new_plan(self, body: LookupBody, snapshot: Snapshot) -> LookupPlan:
-        most, asked = self._settings.max_features, len(body.features or ())
+        most, asked = self.settings.max_features, len(body.features or ())
         if asked > most:
             raise _too_many("features", asked, most)
         wanted = body.features or snapshot.feature_service(body.feature_service or "")
@@ -122,6 +109,43 @@ class LookupRoute:
         if len(plan.columns) > most:
             raise _too_many("features", len(plan.columns), most)
         return plan
+
+
+class LookupRoute:
+    """The route as an ASGI callable. `serving.direct` answers most lookups before they get here, with the same bytes."""
+
+    def __init__(self, lookups: Lookups, tokens: Tokens) -> None:
+        self.lookups, self._tokens = lookups, tokens
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; a refusal is a problem document, whatever happened."""
+        began = perf_counter()
+        try:
+            if scope["method"] != "POST":
+                raise Refusal(405, "method", "Lookups are POST requests.", headers={"allow": "POST"})
+            self.check(dict(scope["headers"]))
+            body = await self._answer(await read_body(receive, limit=self.lookups.settings.max_body_bytes), began)
+        except Disconnected:
+            return
+        except Exception as error:  # noqa: BLE001  (nothing of a fault may reach the client)
+            await send_refusal(self.lookups.refuse(error, began=began), scope["path"], send)
+            return
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [_JSON, (b"content-length", b"%d" % len(body))]}
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse what its headers rule out: before the body is read. Raises Refusal."""
+        if self._tokens.needed:
+            self._tokens.check(headers.get(b"authorization"), READ)
+        check_headers(headers, limit=self.lookups.settings.max_body_bytes)
+
+    async def _answer(self, raw: bytes, began: float) -> bytes:
+        lookup = self.lookups.begin(raw)
+        with self.lookups.deadlines.wait():
+            values = await self.lookups.store.read_many_async(lookup.request.reads)
+        return self.lookups.finish(lookup, values, began=began)
 
 
 def _too_many(what: str, asked: int, most: int) -> Refusal:

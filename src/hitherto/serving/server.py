@@ -22,7 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from hitherto.config import Config
 from hitherto.errors import HithertoError, UsageError
 from hitherto.feature_store import FeatureStore
-from hitherto.serving.protocol import BoundedProtocol
+from hitherto.serving.direct import DirectProtocol
 from hitherto.timeline import Clock, instant, to_datetime
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _LOGGING: dict[str, Any] = {
 _UVICORN: dict[str, Any] = {
     # Requests are counted by /metrics; a line for each would cost more than the lookup.
     "access_log": False,
-    "http": BoundedProtocol,
+    "http": DirectProtocol,
     "server_header": False,
     "proxy_headers": False,
     "ws": "none",

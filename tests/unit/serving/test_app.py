@@ -168,7 +168,7 @@ def faulty(store: FeatureStore) -> Iterator[Client]:
 
     app = create_app(store)
     assert isinstance(app, ServerApp)
-    app.lookup._store = Broken()
+    app.lookup.lookups.store = Broken()
 
     @app.get("/broken")
     def broken() -> None:
