@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from hitherto.definitions.feature_service import FeatureService
-from hitherto.encoding.key_codec import column_encoder
+from hitherto.encoding.key_codec import NO_KEY, column_encoder
 from hitherto.encoding.row_codec import FORMAT, NULL, SEPARATOR, row_decoder
 from hitherto.errors import JoinKeyError, NameCollisionError, UsageError
 from hitherto.online.store import Place
@@ -41,6 +41,25 @@ class ServedProjection:
 
 
 @dataclass(frozen=True)
+class Keying:
+    """How keys are made from entity columns; all views of a plan that are joined alike share one, so it is done once."""
+
+    encoders: Mapping[bool, tuple[tuple[str, ColumnEncoder], ...]]
+    """For values from JSON (True) and from Python (False): entity column and encoder of each join key."""
+
+    def encode(self, columns: Mapping[str, Sequence[Any]], *, json: bool) -> list[bytes | None]:
+        """The keys, one per row; None where a part is null. A view without entities has one key for everybody."""
+        encoders = self.encoders[json]
+        if len(encoders) == 1:
+            ((column, encode),) = encoders
+            return encode(columns[column])
+        if not encoders:
+            return [NO_KEY]
+        parts = zip(*(encode(columns[column]) for column, encode in encoders), strict=True)
+        return [None if None in row else b"".join(row) for row in parts]
+
+
+@dataclass(frozen=True)
 class ViewRead:
     """One read of one view: how its keys are encoded and its values are picked apart."""
 
@@ -55,8 +74,8 @@ class ViewRead:
     """The payload of a row whose values may not be shown."""
     decode: Callable[[bytes], list[list[Any]]]
     """From the text of rows to the Python values of the wanted features."""
-    encoders: Mapping[bool, tuple[tuple[str, ColumnEncoder], ...]]
-    """For values from JSON (True) and from Python (False): entity column and encoder of each join key."""
+    age: int | None
+    """The age from which on a row is not simply there, by ttl or retention, whichever is shorter."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,9 @@ class LookupPlan:
     """What a lookup reads and how its answer looks. Immutable, shared by all requests for these features."""
 
     reads: tuple[ViewRead, ...]
+    keyings: tuple[Keying, ...]
+    places: tuple[tuple[Place, int], ...]
+    """For each read: where, and by which of the keyings."""
     columns: tuple[FeatureColumn, ...]
     outputs: tuple[tuple[str, int, int], ...]
     """Name, read and position of each of them."""
@@ -86,6 +108,8 @@ class LookupPlan:
     """The names of the feature columns, as the inside of a JSON list."""
     watermark: tuple[int, str] | None
     """The latest watermark among the views, and whose it is."""
+    skeletons: dict[tuple[str, ...], list[bytes]] = field(default_factory=dict, compare=False, repr=False)
+    """Entity columns in the order of a request -> what an answer in JSON is made of beside its values; see `online.answer`."""
 
 
 def build_plan(
@@ -117,9 +141,12 @@ def build_plan(
         columns.append(FeatureColumn(output, f"{name}:{feature}", dict(one.fields)[feature], indexes[name], position))
     join_keys = {column: one.name for one in reversed(projections) for column, _ in one.keys}
     _check_names(columns, join_keys)
+    keys = list(dict.fromkeys(one.keys for one in projections))
     marks = [(one.watermark, one.name) for one in projections if one.watermark is not None]
     return LookupPlan(
         reads=tuple(_read(one) for one in projections),
+        keyings=tuple(_keying(one) for one in keys),
+        places=tuple((one.place, keys.index(one.keys)) for one in projections),
         columns=tuple(columns),
         outputs=tuple((column.name, column.view, column.position) for column in columns),
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
@@ -197,10 +224,16 @@ def _read(one: ServedProjection) -> ViewRead:
         absent=SEPARATOR.join((FORMAT + b"0" * 64, EPOCH_JSON, nulls)),
         nulls=nulls,
         decode=row_decoder([kinds[name] for name in one.features], [positions[name] for name in one.features]),
-        encoders={
-            json: tuple((column, column_encoder(kind, key=column, json=json)) for column, kind in one.keys)
+        age=min((age for age in (one.ttl, one.online_retention) if age is not None), default=None),
+    )
+
+
+def _keying(keys: Sequence[tuple[str, DataType]]) -> Keying:
+    return Keying(
+        {
+            json: tuple((column, column_encoder(kind, key=column, json=json)) for column, kind in keys)
             for json in (False, True)
-        },
+        }
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hitherto.encoding.key_codec import NO_KEY
 from hitherto.encoding.row_codec import FORMAT, SEPARATOR, encode_instant, without_headers
 from hitherto.errors import ClockError, JoinKeyError, OnlineStoreError, UsageError
 from hitherto.online.answer import Answer, Status, ViewAnswer
@@ -64,14 +63,9 @@ def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool =
     columns, rows = _columns(entity_rows)
     if columns.keys() != plan.join_keys.keys():
         check_columns(plan, list(columns))
-    parts: dict[tuple[str, str], list[bytes | None]] = {}
-    reads: list[Read] = []
-    spread: list[Sequence[int] | None] = []
-    for read in plan.reads:
-        keys, some = _present(_keys(read, columns, parts, json=json))
-        reads.append((read.projection.place, keys))
-        spread.append(some)
-    return Request(columns, rows, reads, spread)
+    encoded = [_present(keying.encode(columns, json=json)) for keying in plan.keyings]
+    reads: list[Read] = [(place, encoded[keying][0]) for place, keying in plan.places]
+    return Request(columns, rows, reads, [encoded[keying][1] for _, keying in plan.places])
 
 
 def answer(plan: LookupPlan, request: Request, values: Sequence[Sequence[bytes | None]], *, now: int) -> Answer:
@@ -85,6 +79,10 @@ def answer(plan: LookupPlan, request: Request, values: Sequence[Sequence[bytes |
 
 def _columns(entity_rows: EntityRows) -> tuple[Mapping[str, Sequence[Any]], int]:
     """Entity rows as columns of one length, and that length; one row if there are no columns at all."""
+    if type(entity_rows) is dict and len(entity_rows) == 1:
+        ((name, values),) = entity_rows.items()
+        if type(values) is list:
+            return entity_rows, len(values)
     # A dict is asked for first: the question whether it is a Mapping takes half a microsecond.
     if type(entity_rows) is not dict and not isinstance(entity_rows, Mapping):
         return _columns_of_rows(entity_rows)
@@ -124,28 +122,6 @@ def _column(name: str, values: Any) -> Sequence[Any]:
     return list(values)
 
 
-def _keys(
-    read: ViewRead,
-    columns: Mapping[str, Sequence[Any]],
-    parts: dict[tuple[str, str], list[bytes | None]],
-    *,
-    json: bool,
-) -> list[bytes | None]:
-    """The view's keys, one per row; None where a part is null. `parts` keeps what other views have encoded already."""
-    encoders = read.encoders[json]
-    if not encoders:
-        return [NO_KEY]
-    encoded = []
-    for (column, kind), (_, encode) in zip(read.projection.keys, encoders, strict=True):
-        known = parts.get((column, kind.name))
-        if known is None:
-            known = parts[column, kind.name] = encode(columns[column])
-        encoded.append(known)
-    if len(encoded) == 1:
-        return encoded[0]
-    return [None if None in row else b"".join(row) for row in zip(*encoded, strict=True)]
-
-
 def _present(keys: list[bytes | None]) -> tuple[list[bytes], Sequence[int] | None]:
     if None not in keys:
         return keys, None  # type: ignore[return-value]  # no None is in it
@@ -179,15 +155,16 @@ def _replace_exceptions(
     read: ViewRead, values: Sequence[bytes | None], now: int
 ) -> tuple[Sequence[bytes], dict[int, Status]]:
     """The values with rows of nulls where nothing may be shown, and why."""
-    one = read.projection
-    oldest_valid, oldest_kept = _threshold(now, one.ttl), _threshold(now, one.online_retention)
     if None not in values:
         found: Sequence[bytes] = values  # type: ignore[assignment]  # no None is in it
-        first, last = min(found, default=FORMAT), max(found, default=FORMAT)
+        first = min(found, default=FORMAT)
+        last = first if len(found) == 1 else max(found, default=FORMAT)
         if first[:1] != FORMAT or last[:1] != FORMAT:
             raise _unreadable(read)
-        if not found or first[1:17] >= max(oldest_valid, oldest_kept):
+        if not found or first[1:17] >= _threshold(now, read.age):
             return found, {}
+    one = read.projection
+    oldest_valid, oldest_kept = _threshold(now, one.ttl), _threshold(now, one.online_retention)
     rows: list[bytes] = []
     exceptions: dict[int, Status] = {}
     for index, value in enumerate(values):

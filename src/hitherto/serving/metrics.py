@@ -72,10 +72,9 @@ class LookupCounts:
             counts = self.values.get(name)
             if counts is None:
                 counts = self.values[name] = [0] * len(STATUSES)
-            nulls = 0
-            for column in view.columns:
-                nulls += column.count(NULL)
-            width = len(view.columns)
+            width = len(read.positions)
+            # Most rows are there and whole: then nothing is counted one by one.
+            nulls = 0 if view.complete else sum([column.count(NULL) for column in view.columns])
             counts[_PRESENT] += answer.rows * width - nulls
             if nulls:
                 # The rows that are not there are nulls in every column.
