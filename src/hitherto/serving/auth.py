@@ -134,6 +134,11 @@ class Tokens:
         """Why the tokens in use are older than the file, if they are."""
         return self._problem
 
+    @property
+    def current(self) -> Mapping[str, Token]:
+        """The tokens in use, by id: another object whenever the file was read again."""
+        return self._tokens
+
     def __len__(self) -> int:
         return len(self._tokens)
 

@@ -115,7 +115,7 @@ class LookupRoute:
     """The route as an ASGI callable. `serving.direct` answers most lookups before they get here, with the same bytes."""
 
     def __init__(self, lookups: Lookups, tokens: Tokens) -> None:
-        self.lookups, self._tokens = lookups, tokens
+        self.lookups, self.tokens = lookups, tokens
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; a refusal is a problem document, whatever happened."""
@@ -137,8 +137,8 @@ class LookupRoute:
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:
         """Refuse what its headers rule out: before the body is read. Raises Refusal."""
-        if self._tokens.needed:
-            self._tokens.check(headers.get(b"authorization"), READ)
+        if self.tokens.needed:
+            self.tokens.check(headers.get(b"authorization"), READ)
         check_headers(headers, limit=self.lookups.settings.max_body_bytes)
 
     async def _answer(self, raw: bytes, began: float) -> bytes:
