@@ -190,8 +190,12 @@ def row_decoder(kinds: Sequence[DataType], positions: Sequence[int]) -> Callable
 
     def decode(text: bytes) -> list[list[Any]]:
         rows = _parse(b"[[%b]]" % text.replace(SEPARATOR, b",").replace(ROW_SEPARATOR, b"],["))
-        features = [*zip(*rows, strict=True)]
-        decoded = [list(features[column]) for column in columns]
+        if len(rows) == 1:
+            row = rows[0]
+            decoded = [[row[column]] for column in columns]
+        else:
+            features = [*zip(*rows, strict=True)]
+            decoded = [list(features[column]) for column in columns]
         for index, convert in [*always, *doubles] if doubles and _holds_special_float(text) else always:
             decoded[index] = [value if value is None else convert(value) for value in decoded[index]]
         return decoded

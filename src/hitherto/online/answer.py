@@ -94,7 +94,7 @@ class Answer:
     plan: LookupPlan
     entities: Mapping[str, Sequence[Any]]
     rows: int
-    views: tuple[ViewAnswer, ...]
+    views: Sequence[ViewAnswer]
     now: int
 
     @property
@@ -123,27 +123,38 @@ class Answer:
 
     def to_json(self) -> bytes:
         """The answer of Feast's HTTP interface, byte for byte its shape; no value is decoded on the way."""
-        # Put together by one join: with a format per column it took three times as long.
-        pieces = _skeleton(self.plan, tuple(self.entities)).copy()
-        present, at = _repeated(_PRESENT_JSON, self.rows), 1
-        for values in self.entities.values():
-            pieces[at] = msgspec.json.encode(values, enc_hook=_plain)[1:-1]
-            pieces[at + 2], pieces[at + 4] = present, _repeated(EPOCH_JSON, self.rows)
+        # Put together by one join: formatting each column took three times as long.
+        plan, rows = self.plan, self.rows
+        pieces = _skeleton(plan, tuple(self.entities)).copy()
+        present, at = _repeated(_PRESENT_JSON, rows), 1
+        for entity in self.entities.values():
+            pieces[at] = msgspec.json.encode(entity, enc_hook=_plain)[1:-1]
+            pieces[at + 2], pieces[at + 4] = present, _repeated(EPOCH_JSON, rows)
             at += _PIECES
-        views = [(view.parts, view.read.width, view.read.positions, view.complete) for view in self.views]
-        events = [b",".join(parts[::width]) for parts, width, _, _ in views]
-        for number, (_, view, position) in enumerate(self.plan.outputs):
-            parts, width, positions, complete = views[view]
-            fragments = parts[positions[position] :: width]
-            pieces[at] = b",".join(fragments)
-            if complete or not (self.views[view].exceptions or NULL in fragments):
-                pieces[at + 2] = present
-            else:
-                statuses = self.statuses(self.plan.columns[number])
-                pieces[at + 2] = b",".join([_STATUS_JSON[status] for status in statuses])
-            pieces[at + 4] = events[view]
-            at += _PIECES
+        parts = [view.parts for view in self.views]
+        if rows == 1:
+            # Nothing to join: a third of the time.
+            values = [parts[view][part] for view, part in plan.parts]
+            times = [own[0] for own in parts]
+        else:
+            widths = [read.width for read in plan.reads]
+            values = [b",".join(parts[view][part :: widths[view]]) for view, part in plan.parts]
+            times = [b",".join(own[::width]) for own, width in zip(parts, widths, strict=True)]
+        pieces[at::_PIECES] = values
+        pieces[at + 2 :: _PIECES] = self._statuses_json(present)
+        pieces[at + 4 :: _PIECES] = [times[view] for view, _ in plan.parts]
         return b"".join(pieces)
+
+    def _statuses_json(self, present: bytes) -> list[bytes]:
+        """The statuses of each column; most columns are PRESENT in all rows, which is seen without looking at each."""
+        statuses = [present] * len(self.plan.columns)
+        if False in [view.complete for view in self.views]:
+            for number, column in enumerate(self.plan.columns):
+                view = self.views[column.view]
+                if not view.complete and (view.exceptions or NULL in view.column(column.position)):
+                    found = [_STATUS_JSON[status] for status in self.statuses(column)]
+                    statuses[number] = b",".join(found)
+        return statuses
 
     def statuses(self, column: FeatureColumn) -> Sequence[Status]:
         """The status of each value of a feature column."""

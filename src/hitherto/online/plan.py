@@ -64,6 +64,8 @@ class ViewRead:
     """One read of one view: how its keys are encoded and its values are picked apart."""
 
     projection: ServedProjection
+    keyed: bool
+    """Whether the view has keys; without, it has one row for everybody."""
     positions: tuple[int, ...]
     """Which parts the wanted features are."""
     width: int
@@ -102,6 +104,8 @@ class LookupPlan:
     columns: tuple[FeatureColumn, ...]
     outputs: tuple[tuple[str, int, int], ...]
     """Name, read and position of each of them."""
+    parts: tuple[tuple[int, int], ...]
+    """Read of each of them, and which part of its rows it is."""
     join_keys: Mapping[str, str]
     """Entity column -> a view that is joined by it."""
     names_json: bytes
@@ -142,13 +146,15 @@ def build_plan(
     join_keys = {column: one.name for one in reversed(projections) for column, _ in one.keys}
     _check_names(columns, join_keys)
     keys = list(dict.fromkeys(one.keys for one in projections))
+    reads = tuple(_read(one) for one in projections)
     marks = [(one.watermark, one.name) for one in projections if one.watermark is not None]
     return LookupPlan(
-        reads=tuple(_read(one) for one in projections),
+        reads=reads,
         keyings=tuple(_keying(one) for one in keys),
         places=tuple((one.place, keys.index(one.keys)) for one in projections),
         columns=tuple(columns),
         outputs=tuple((column.name, column.view, column.position) for column in columns),
+        parts=tuple((column.view, reads[column.view].positions[column.position]) for column in columns),
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
         names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
         watermark=max(marks, default=None),
@@ -219,6 +225,7 @@ def _read(one: ServedProjection) -> ViewRead:
     nulls = SEPARATOR.join([NULL] * len(one.fields))
     return ViewRead(
         projection=one,
+        keyed=bool(one.keys),
         positions=tuple(1 + positions[feature] for feature in one.features),
         width=1 + len(one.fields),
         absent=SEPARATOR.join((FORMAT + b"0" * 64, EPOCH_JSON, nulls)),

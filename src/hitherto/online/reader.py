@@ -14,6 +14,7 @@ from hitherto.timeline import to_datetime
 
 EntityRows = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 _FIRST_INSTANT = -(1 << 63)
+_NONE: Mapping[int, Status] = {}
 
 
 def lookup(store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False) -> Answer:
@@ -35,7 +36,7 @@ def lookup(store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now
         OnlineStoreError: The store did not answer.
     """
     request = prepare(plan, entity_rows, now=now, json=json)
-    return answer(plan, request, store.read_many(request.reads), now=now)
+    return answer(request, store.read_many(request.reads))
 
 
 async def lookup_async(
@@ -43,12 +44,14 @@ async def lookup_async(
 ) -> Answer:
     """`lookup` that lets other tasks run while the store answers."""
     request = prepare(plan, entity_rows, now=now, json=json)
-    return answer(plan, request, await store.read_many_async(request.reads), now=now)
+    return answer(request, await store.read_many_async(request.reads))
 
 
 class Request(NamedTuple):
     """A checked request: what to read, and which of its rows each value belongs to."""
 
+    plan: LookupPlan
+    now: int
     columns: Mapping[str, Sequence[Any]]
     rows: int
     reads: list[Read]
@@ -65,16 +68,17 @@ def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool =
         check_columns(plan, list(columns))
     encoded = [_present(keying.encode(columns, json=json)) for keying in plan.keyings]
     reads: list[Read] = [(place, encoded[keying][0]) for place, keying in plan.places]
-    return Request(columns, rows, reads, [encoded[keying][1] for _, keying in plan.places])
+    return Request(plan, now, columns, rows, reads, [encoded[keying][1] for _, keying in plan.places])
 
 
-def answer(plan: LookupPlan, request: Request, values: Sequence[Sequence[bytes | None]], *, now: int) -> Answer:
+def answer(request: Request, values: Sequence[Sequence[bytes | None]]) -> Answer:
     """The answer from what the store gave for `request.reads`."""
+    plan, now, columns, rows, _, spread = request
     views = [
-        _arrange(read, _spread(found, some, request.rows, alone=not read.projection.keys), now)
-        for read, found, some in zip(plan.reads, values, request.spread, strict=True)
+        _arrange(read, found if some is None and read.keyed else _spread(found, some, rows, alone=not read.keyed), now)
+        for read, found, some in zip(plan.reads, values, spread, strict=True)
     ]
-    return Answer(plan, request.columns, request.rows, tuple(views), now)
+    return Answer(plan, columns, rows, views, now)
 
 
 def _columns(entity_rows: EntityRows) -> tuple[Mapping[str, Sequence[Any]], int]:
@@ -82,7 +86,7 @@ def _columns(entity_rows: EntityRows) -> tuple[Mapping[str, Sequence[Any]], int]
     if type(entity_rows) is dict and len(entity_rows) == 1:
         ((name, values),) = entity_rows.items()
         if type(values) is list:
-            return entity_rows, len(values)
+            return {name: values}, len(values)
     # A dict is asked for first: the question whether it is a Mapping takes half a microsecond.
     if type(entity_rows) is not dict and not isinstance(entity_rows, Mapping):
         return _columns_of_rows(entity_rows)
@@ -144,25 +148,29 @@ def _spread(
 
 def _arrange(read: ViewRead, values: Sequence[bytes | None], now: int) -> ViewAnswer:
     """What a read found: its stored values, with the status of each row that is not simply there."""
-    rows, exceptions = _replace_exceptions(read, values, now)
-    text = without_headers(rows)
-    if text.count(SEPARATOR) != (read.width - 1) * len(rows):
+    exceptions: Mapping[int, Status] = _NONE
+    if None in values or (values and not _are_simply_there(read, values, now)):  # type: ignore[arg-type]  # no None is in it
+        values, exceptions = _replace_exceptions(read, values, now)
+    text = without_headers(values)  # type: ignore[arg-type]  # no None is left
+    if text.count(SEPARATOR) != (read.width - 1) * len(values):
         raise _unreadable(read)
     return ViewAnswer(read, text, exceptions)
+
+
+def _are_simply_there(read: ViewRead, values: Sequence[bytes], now: int) -> bool:
+    """Whether no row is too old to be shown. Raises OnlineStoreError for one of another format."""
+    first = last = values[0]
+    if len(values) > 1:
+        first, last = min(values), max(values)
+    if first[:1] != FORMAT or last[:1] != FORMAT:
+        raise _unreadable(read)
+    return read.age is None or first[1:17] >= _threshold(now, read.age)
 
 
 def _replace_exceptions(
     read: ViewRead, values: Sequence[bytes | None], now: int
 ) -> tuple[Sequence[bytes], dict[int, Status]]:
     """The values with rows of nulls where nothing may be shown, and why."""
-    if None not in values:
-        found: Sequence[bytes] = values  # type: ignore[assignment]  # no None is in it
-        first = min(found, default=FORMAT)
-        last = first if len(found) == 1 else max(found, default=FORMAT)
-        if first[:1] != FORMAT or last[:1] != FORMAT:
-            raise _unreadable(read)
-        if not found or first[1:17] >= _threshold(now, read.age):
-            return found, {}
     one = read.projection
     oldest_valid, oldest_kept = _threshold(now, one.ttl), _threshold(now, one.online_retention)
     rows: list[bytes] = []

@@ -20,7 +20,8 @@ from hitherto.serving.problems import Refusal
 from hitherto.serving.protocol import BoundedProtocol
 
 if TYPE_CHECKING:
-    from hitherto.serving.lookup import Lookup, LookupRoute, Lookups
+    from hitherto.online.reader import Request
+    from hitherto.serving.lookup import LookupRoute, Lookups
 
 PATH = b"/get-online-features"
 MOST_WAITING = 64
@@ -254,11 +255,11 @@ class DirectProtocol(BoundedProtocol):
 class Exchange:
     """One lookup of a connection, and its answer."""
 
-    __slots__ = ("_began", "_lookup", "_lookups", "_protocol", "answer", "body", "closes", "head", "status")
+    __slots__ = ("_began", "_lookups", "_protocol", "_request", "answer", "body", "closes", "head", "status")
 
     def __init__(self, protocol: DirectProtocol, lookups: Lookups) -> None:
         self._protocol, self._lookups, self._began = protocol, lookups, perf_counter()
-        self._lookup: Lookup | None = None
+        self._request: Request | None = None
         self.body = self.head = self.answer = b""
         """`head` is what the answer says in its headers; empty until there is one."""
         self.status, self.closes = 200, False
@@ -267,8 +268,8 @@ class Exchange:
         """The body is there: ask the store."""
         lookups = self._lookups
         try:
-            self._lookup = lookup = lookups.begin(self.body)
-            lookups.store.ask(lookup.request.reads, self.take)
+            self._request = request = lookups.begin(self.body)
+            lookups.store.ask(request.reads, self.take)
         except Exception as error:  # noqa: BLE001  (nothing of a fault may reach the client)
             self.refuse(error)
         if not self.head:
@@ -276,15 +277,15 @@ class Exchange:
 
     def take(self, found: list[list[bytes | None]] | Exception) -> None:
         """What the store has, or why it has nothing to say. After the deadline it is thrown away."""
-        lookups, lookup = self._lookups, self._lookup
-        if self.head or lookup is None:
+        lookups, request = self._lookups, self._request
+        if self.head or request is None:
             return
         lookups.deadlines.forget(self)
         if isinstance(found, Exception):
             self.refuse(found)
             return
         try:
-            self.answer = lookups.finish(lookup, found, began=self._began)
+            self.answer = lookups.finish(request, found, began=self._began)
         except Exception as error:  # noqa: BLE001  (the same)
             self.refuse(error)
             return

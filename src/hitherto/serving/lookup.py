@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -41,14 +41,6 @@ class LookupBody(msgspec.Struct, forbid_unknown_fields=True):
     """Feast's clients send it; it means nothing here."""
 
 
-class Lookup(NamedTuple):
-    """A request that was understood; what the store has for `request.reads` finishes it."""
-
-    plan: LookupPlan
-    request: Request
-    now: int
-
-
 class Lookups:
     """From the bytes of a body to the store, and from there to the bytes of the answer. It holds no state of a request."""
 
@@ -57,27 +49,27 @@ class Lookups:
     ) -> None:
         self.store, self.settings, self.metrics = store, settings, metrics
         self.deadlines = Deadlines(settings.request_timeout)
-        self._snapshots, self._clock = snapshots, clock
+        self._snapshots, self._clock, self._most_rows = snapshots, clock, settings.max_entities
         self._decode = msgspec.json.Decoder(LookupBody).decode
         self._plans: tuple[Snapshot, dict[Any, LookupPlan]] = (snapshots.current, {})
 
-    def begin(self, raw: bytes) -> Lookup:
-        """Understand a body. Raises Refusal or an error of ours."""
+    def begin(self, raw: bytes) -> Request:
+        """Understand a body; what the store has for the request's reads finishes it. Raises Refusal or an error of ours."""
         try:
             body = self._decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise malformed(error) from None
         plan = self._plan(body)
-        rows = max(map(len, body.entities.values()), default=1)
-        if rows > self.settings.max_entities:
-            raise _too_many("entity rows", rows, self.settings.max_entities)
+        for values in body.entities.values():
+            if len(values) > self._most_rows:
+                raise _too_many("entity rows", max(map(len, body.entities.values())), self._most_rows)
         # The clock is read once: keys, ages and watermarks of a request are judged at one instant.
         now = (self._clock() - EPOCH) // MICROSECOND
-        return Lookup(plan, prepare(plan, body.entities, now=now, json=True), now)
+        return prepare(plan, body.entities, now=now, json=True)
 
-    def finish(self, lookup: Lookup, values: Sequence[Sequence[bytes | None]], *, began: float) -> bytes:
+    def finish(self, request: Request, values: Sequence[Sequence[bytes | None]], *, began: float) -> bytes:
         """The answer, which is counted."""
-        answered = answer(lookup.plan, lookup.request, values, now=lookup.now)
+        answered = answer(request, values)
         body = answered.to_json()
         self.metrics.lookups.add(answered, perf_counter() - began)
         return body
@@ -142,10 +134,10 @@ class LookupRoute:
         check_headers(headers, limit=self.lookups.settings.max_body_bytes)
 
     async def _answer(self, raw: bytes, began: float) -> bytes:
-        lookup = self.lookups.begin(raw)
+        request = self.lookups.begin(raw)
         with self.lookups.deadlines.wait():
-            values = await self.lookups.store.read_many_async(lookup.request.reads)
-        return self.lookups.finish(lookup, values, began=began)
+            values = await self.lookups.store.read_many_async(request.reads)
+        return self.lookups.finish(request, values, began=began)
 
 
 def _too_many(what: str, asked: int, most: int) -> Refusal:

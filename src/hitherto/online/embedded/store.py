@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from hitherto.errors import FencedError, OnlineStoreError
@@ -49,23 +50,26 @@ class LmdbOnlineStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folders: dict[Place, Path] = {}
+        self._environments: dict[Place, Environment] = {}
 
     def __repr__(self) -> str:
         return f"LmdbOnlineStore({str(self._root)!r})"
 
     def read(self, place: Place, keys: Sequence[bytes]) -> list[bytes | None]:
         """See OnlineStore.read."""
-        folder = self._folder(place)
+        environment = self._environments.get(place)
         try:
-            environment = OPEN.find(folder)
-            if environment is None:
-                return [None] * len(keys)
+            if environment is None or monotonic() >= environment.trusted_until:
+                environment = OPEN.find(self._folder(place))
+                if environment is None:
+                    return [None] * len(keys)
+                self._environments[place] = environment
             if max(map(len, keys), default=0) <= _LONGEST_KEY:
                 return environment.get_many(keys)
             found = environment.get_many([_stored_key(key) for key in keys])
             return [_stored_value(key, value) for key, value in zip(keys, found, strict=True)]
         except ERRORS as error:
-            raise explain(error, folder) from error
+            raise explain(error, self._folder(place)) from error
 
     def read_many(self, reads: Sequence[Read]) -> list[list[bytes | None]]:
         """See OnlineStore.read_many."""
@@ -81,7 +85,7 @@ class LmdbOnlineStore:
 
     def ask(self, reads: Sequence[Read], done: Callable[[list[list[bytes | None]] | Exception], None]) -> None:
         """See OnlineStore.ask."""
-        done(self.read_many(reads))
+        done([self.read(place, keys) for place, keys in reads])
 
     def next_sequence(self, place: Place) -> int:
         """See OnlineStore.next_sequence."""
