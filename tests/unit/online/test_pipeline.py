@@ -148,6 +148,8 @@ def test_a_large_lookup_is_asked_in_parts(url: str, monkeypatch: pytest.MonkeyPa
     found = asyncio.run(store.read_many_async([(PLACE, KEYS), (OTHER, KEYS[::-1]), (PLACE, [])]))
     expected = [row(number) for number in range(len(KEYS))]
     assert found == [expected, expected[::-1], []]
+    assert asyncio.run(store.read_many_async([(PLACE, []), (OTHER, [])])) == [[], []]
+    assert asyncio.run(store.read_async(PLACE, [])) == []
 
 
 def test_thousands_of_cancelled_lookups_never_cross_answers(url: str) -> None:

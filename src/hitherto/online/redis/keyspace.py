@@ -33,12 +33,17 @@ def row_head(place: Place) -> bytes:
     return f"{place.project}:{place.view}:{place.version}:{place.generation}:".encode()
 
 
-def row_keys(place: Place, keys: Sequence[bytes]) -> list[bytes]:
-    """The Redis keys of entity keys."""
-    of_bucket = prefixes(place)
-    digests = [md5(key, usedforsecurity=False).digest() for key in keys]
+def row_keys(place: Place, keys: Sequence[bytes], of_keys: Sequence[int] | None = None) -> list[bytes]:
+    """The Redis keys of entity keys; `of_keys` are their buckets, where they are known."""
+    heads = prefixes(place)
+    return [heads[number] + key for number, key in zip(of_keys or buckets(keys), keys, strict=True)]
+
+
+def buckets(keys: Sequence[bytes]) -> list[int]:
+    """The bucket of each key."""
     # The top ten bits, as in key_codec.bucket: a call less per key.
-    return [of_bucket[(digest[0] << 2) | (digest[1] >> 6)] + key for digest, key in zip(digests, keys, strict=True)]
+    digests = [md5(key, usedforsecurity=False).digest() for key in keys]
+    return [(digest[0] << 2) | (digest[1] >> 6) for digest in digests]
 
 
 def token_key(place: Place) -> bytes:

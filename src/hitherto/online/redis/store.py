@@ -16,6 +16,7 @@ from hitherto.online.redis.bulk import load_rows
 from hitherto.online.redis.changes import change_rows
 from hitherto.online.redis.connections import Connections
 from hitherto.online.redis.keyspace import (
+    buckets,
     place_member,
     place_of,
     places_key,
@@ -67,23 +68,25 @@ class RedisOnlineStore:
 
     def ask(self, reads: Sequence[Read], done: Callable[[list[list[bytes | None]] | Exception], None]) -> None:
         """See OnlineStore.ask."""
-        keys, found = _all_keys(reads), list[bytes | None]()
+        keys = _all_keys(reads)
         pipeline = self._connections.of_running_loop()
+        found: list[bytes | None] = []
 
         def take(reply: list[bytes | None] | Exception) -> None:
+            nonlocal found
             if isinstance(reply, Exception):
                 done(self._connections.explain(reply, "a lookup"))
                 return
-            if len(reply) == len(keys):
-                done([reply] if len(reads) == 1 else _split(reads, reply))
-                return
-            found.extend(reply)
-            if len(found) == len(keys):
-                done(_split(reads, found))
-            else:
+            found = found + reply if found else reply
+            if len(found) < len(keys):
                 pipeline.ask(keys[len(found) : len(found) + _READ_KEYS], take)
+            else:
+                done(_split(reads, found))
 
-        pipeline.ask(keys[:_READ_KEYS], take)
+        if keys:
+            pipeline.ask(keys if len(keys) <= _READ_KEYS else keys[:_READ_KEYS], take)
+        else:
+            done(_split(reads, []))
 
     def next_sequence(self, place: Place) -> int:
         """See OnlineStore.next_sequence."""
@@ -172,9 +175,21 @@ class RedisOnlineStore:
 
 
 def _all_keys(reads: Sequence[Read]) -> list[bytes]:
-    return [key for place, keys in reads for key in row_keys(place, keys)]
+    if len(reads) == 1:
+        return row_keys(*reads[0])
+    # Views that are joined alike share their list of keys: hashed once, not once for each view.
+    tags: dict[int, list[int]] = {}
+    found: list[bytes] = []
+    for place, keys in reads:
+        known = tags.get(id(keys))
+        if known is None:
+            known = tags[id(keys)] = buckets(keys)
+        found += row_keys(place, keys, known)
+    return found
 
 
 def _split(reads: Sequence[Read], values: list[bytes | None]) -> list[list[bytes | None]]:
+    if len(reads) == 1:
+        return [values]
     rest = iter(values)
     return [list(islice(rest, len(keys))) for _, keys in reads]
