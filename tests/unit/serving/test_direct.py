@@ -333,7 +333,7 @@ def test_a_client_that_reads_nothing_is_not_written_to_without_end(client: Clien
     many = {"features": ["weather:remark"], "entities": {"station": ["EWR"] * 1_000}}
     sent = request(many) * 100
     with connected(client.url) as raw:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         sender = threading.Thread(target=raw.sendall, args=(sent,))
         sender.start()
         time.sleep(0.3)
