@@ -97,7 +97,7 @@ def exchange(url: str, *sent: bytes) -> list[bytes]:
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     path = tmp_path_factory.mktemp("tokens") / "tokens.json"
-    return path, {scope: f"Bearer {create_token(path, scope, scope)}" for scope in ("read", "write")}  # type: ignore[arg-type]
+    return path, {scope: f"Bearer {create_token(path, scope, scope)}" for scope in ("read", "write")}  # type: ignore[arg-type]  # both are scopes
 
 
 @pytest.fixture(scope="module")
@@ -386,7 +386,7 @@ def test_lookups_of_both_ways_are_counted_alike(tmp_path: Path) -> None:
             with running(store) as url:
                 for document in (JFK, STATIONS, {**JFK, "features": ["weather:none"]}, STATIONS):
                     exchange(url, request(document))
-                wait_until(lambda url=url: b'status="404"' in Client(url).get("/metrics").body)  # type: ignore[misc]
+                wait_until(lambda url=url: b'status="404"' in Client(url).get("/metrics").body)  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 lines = Client(url).get("/metrics").body.decode().splitlines()
         counts.append(
             [line for line in lines if "hitherto_lookup_values" in line or (PATH in line and "_sum" not in line)]

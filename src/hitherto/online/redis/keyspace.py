@@ -16,7 +16,7 @@ from hitherto.online.store import Place
 
 try:
     # CPython's own: 1.1 microseconds for a key, where OpenSSL's takes 2.9 to look the algorithm up.
-    from _md5 import md5  # type: ignore[import-not-found]
+    from _md5 import md5  # type: ignore[import-not-found]  # it has no stub
 except ImportError:
     from hashlib import md5
 
