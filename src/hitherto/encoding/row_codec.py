@@ -170,6 +170,8 @@ def column_decoder(kinds: Sequence[DataType]) -> Callable[[Sequence[Sequence[byt
 
 def without_headers(values: Sequence[bytes]) -> bytes:
     """Stored values as one text: event time and features of each row, `ROW_SEPARATOR` between rows."""
+    if len(values) == 1:
+        return values[0][_BEHIND_HEADER:]
     return ROW_SEPARATOR.join([value[_BEHIND_HEADER:] for value in values])
 
 

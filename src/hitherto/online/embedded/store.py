@@ -64,7 +64,8 @@ class LmdbOnlineStore:
                 if environment is None:
                     return [None] * len(keys)
                 self._environments[place] = environment
-            if max(map(len, keys), default=0) <= _LONGEST_KEY:
+            longest = len(keys[0]) if len(keys) == 1 else max(map(len, keys), default=0)
+            if longest <= _LONGEST_KEY:
                 return environment.get_many(keys)
             found = environment.get_many([_stored_key(key) for key in keys])
             return [_stored_value(key, value) for key, value in zip(keys, found, strict=True)]
