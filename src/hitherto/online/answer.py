@@ -34,7 +34,7 @@ _PIECES = 6
 # By the order of entity columns, which a client chooses.
 _MOST_SKELETONS = 16
 _STATUS_JSON = {status: b'"%b"' % status.value.encode() for status in Status}
-_PRESENT_JSON = _STATUS_JSON[Status.PRESENT]
+_PRESENT_JSON, _NULL_JSON = _STATUS_JSON[Status.PRESENT], _STATUS_JSON[Status.NULL_VALUE]
 
 
 class ViewAnswer:
@@ -149,10 +149,16 @@ class Answer:
         """The statuses of each column; most columns are PRESENT in all rows, which is seen without looking at each."""
         statuses = [present] * len(self.plan.columns)
         if False in [view.complete for view in self.views]:
-            for number, column in enumerate(self.plan.columns):
-                view = self.views[column.view]
-                if not view.complete and (view.exceptions or NULL in view.column(column.position)):
-                    found = [_STATUS_JSON[status] for status in self.statuses(column)]
+            for number, (_, index, position) in enumerate(self.plan.outputs):
+                view = self.views[index]
+                if view.complete:
+                    continue
+                fragments = view.column(position)
+                if view.exceptions or NULL in fragments:
+                    # Of bytes: to look a Status up in a dict costs a call for its hash, in each row.
+                    found = [_NULL_JSON if fragment == NULL else _PRESENT_JSON for fragment in fragments]
+                    for row, status in view.exceptions.items():
+                        found[row] = _STATUS_JSON[status]
                     statuses[number] = b",".join(found)
         return statuses
 

@@ -102,8 +102,7 @@ class DirectProtocol(BoundedProtocol):
         if self._ordinary:
             super().on_body(body)
         elif self._exchange is not None:
-            # Most bodies come in one piece.
-            self._exchange.body = self._exchange.body + body if self._exchange.body else body
+            self._exchange.add(body)
 
     def on_message_complete(self) -> None:
         """The request is there."""
@@ -188,6 +187,10 @@ class DirectProtocol(BoundedProtocol):
     def write_answers(self) -> None:
         """Send what has been answered, up to the first lookup that still waits."""
         waiting = self._waiting
+        if self.transport.is_closing():
+            # Whoever has closed it wants no more.
+            waiting.clear()
+            return
         while waiting and waiting[0].head:
             exchange = waiting.popleft()
             closes = exchange.closes
@@ -204,6 +207,7 @@ class DirectProtocol(BoundedProtocol):
             if closes:
                 waiting.clear()
                 self.transport.close()
+                return
         if not waiting:
             self._rest()
 
@@ -223,7 +227,7 @@ class DirectProtocol(BoundedProtocol):
         # uvicorn makes a timer for each answer and cancels it at the next request: 2 microseconds. This one looks
         # again, when it fires, whether the connection was idle.
         self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+        if self.timeout_keep_alive_task is None:
             self._look_again(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
@@ -260,9 +264,19 @@ class Exchange:
     def __init__(self, protocol: DirectProtocol, lookups: Lookups) -> None:
         self._protocol, self._lookups, self._began = protocol, lookups, perf_counter()
         self._request: Request | None = None
-        self.body = self.head = self.answer = b""
+        self.body: bytes | bytearray = b""
+        self.head = self.answer = b""
         """`head` is what the answer says in its headers; empty until there is one."""
         self.status, self.closes = 200, False
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece of the body. Most bodies come in one; of many small ones none is copied again and again."""
+        if not self.body:
+            self.body = piece
+        elif isinstance(self.body, bytearray):
+            self.body += piece
+        else:
+            self.body = bytearray(self.body + piece)
 
     def begin(self) -> None:
         """The body is there: ask the store."""

@@ -53,7 +53,7 @@ class Lookups:
         self._decode = msgspec.json.Decoder(LookupBody).decode
         self._plans: tuple[Snapshot, dict[Any, LookupPlan]] = (snapshots.current, {})
 
-    def begin(self, raw: bytes) -> Request:
+    def begin(self, raw: bytes | bytearray) -> Request:
         """Understand a body; what the store has for the request's reads finishes it. Raises Refusal or an error of ours."""
         try:
             body = self._decode(raw)

