@@ -57,7 +57,7 @@ class DirectProtocol(BoundedProtocol):
         """What has come, if a request begins with it and is the one that is being parsed."""
         self._heads: dict[bytes, int] = {}
         """Heads of plain lookups that came here -> the length of the body."""
-        self._granted_by: Any = None
+        self._granted_by: object = None
         """The tokens by which they were let in."""
         self._idle_since = 0.0
         self._late: asyncio.TimerHandle | None = None
@@ -89,13 +89,16 @@ class DirectProtocol(BoundedProtocol):
     def on_headers_complete(self) -> None:
         """Take the request, or let it go the ordinary way."""
         route = self._route
+        # Before they are asked: another thread reads them again, and what was let in by the old ones must not pass for
+        # let in by the new ones.
+        granted_by = route.tokens.current if route is not None else None
         self._ordinary = route is None or not self._is_plain_lookup(route)
         if self._ordinary or route is None:
             self._hand_over()
         else:
             self._in_headers, self._header_bytes = False, 0
             self._exchange = Exchange(self, route.lookups)
-            self._learn_head(route)
+            self._learn_head(granted_by)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -144,7 +147,7 @@ class DirectProtocol(BoundedProtocol):
         busy = self.cycle is not None and not self.cycle.response_complete
         return not (busy or self.flow.write_paused or len(self._waiting) >= MOST_WAITING)
 
-    def _learn_head(self, route: LookupRoute) -> None:
+    def _learn_head(self, granted_by: object) -> None:
         """Remember the head of a request that is a plain lookup: with it the parser and all checks are done.
 
         They are 20 of 60 microseconds, and depend on nothing but its bytes and the tokens. A head holds a token, so it is
@@ -155,10 +158,10 @@ class DirectProtocol(BoundedProtocol):
         # What came in pieces, or behind another request, is not worth the trouble. The parser may take a bare line feed
         # for the end of a line; then this would not be where the head ends.
         if found and head.startswith(b"POST ") and head.count(b"\n") == head.count(b"\r\n"):
-            if len(self._heads) >= _MOST_HEADS or self._granted_by is not route.tokens.current:
+            if len(self._heads) >= _MOST_HEADS or self._granted_by is not granted_by:
                 self._heads.clear()
             self._heads[head] = int(dict(self.headers)[b"content-length"])
-            self._granted_by = route.tokens.current
+            self._granted_by = granted_by
 
     def _is_plain_lookup(self, route: LookupRoute) -> bool:
         if self.url != PATH or self.expect_100_continue or self.limit_concurrency is not None or not self._is_free():
