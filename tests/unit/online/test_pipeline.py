@@ -231,7 +231,7 @@ def test_a_connection_that_fails_is_dropped_and_the_next_lookup_opens_another(
 
     async def ask() -> None:
         async with listening(at, serve):
-            store = RedisOnlineStore(at, timeout=0.2)
+            store = RedisOnlineStore(at, timeout=1.0)
             found = await asyncio.gather(*(store.read_async(PLACE, [key]) for key in KEYS[:5]), return_exceptions=True)
             assert {type(one) for one in found} == {OnlineStoreUnavailable}
             faulty[0] = False

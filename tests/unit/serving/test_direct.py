@@ -264,6 +264,7 @@ def test_a_body_that_stops_coming_is_408(
 
 def test_a_token_that_was_taken_away_is_refused_on_a_connection_that_it_opened(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
+    admin = create_token(path, "admin", "admin")
     kept, taken = (f"Bearer {create_token(path, name, 'read')}" for name in ("kept", "taken"))
     with make_store(tmp_path / "repo", tokens_file=path) as store, running(store) as url, connected(url) as raw:
         answers = Answers(raw)
@@ -274,9 +275,9 @@ def test_a_token_that_was_taken_away_is_refused_on_a_connection_that_it_opened(t
 
         assert [ask(taken), ask(kept), ask(taken)] == [b"HTTP/1.1 200"] * 3
         document = json.loads(path.read_text())
-        document["tokens"] = [one for one in document["tokens"] if one["name"] == "kept"]
+        document["tokens"] = [one for one in document["tokens"] if one["name"] != "taken"]
         path.write_text(json.dumps(document))
-        time.sleep(0.2)
+        assert Client(url, admin).post("/refresh").status == 200
         # The other token is good again before the one that was taken comes back.
         assert [ask(kept), ask(taken), ask(taken), ask(kept)] == [
             b"HTTP/1.1 200",
@@ -351,9 +352,9 @@ def test_lookups_under_way_are_answered_before_the_server_ends(tmp_path: Path, v
             raw.sendall(request())
             answers = Answers(raw)
             assert b"[39.02]" in answers.next()
-            control.client_pause(400, all=True)
+            control.client_pause(1_500, all=True)
             raw.sendall(request() + request({**JFK, "features": ["weather:none"]}))
-            time.sleep(0.1)
+            time.sleep(0.7)
         found = [answers.next(), answers.next(), answers.next()]
         raw.close()
     assert b"[39.02]" in found[0]
@@ -366,16 +367,16 @@ def test_lookups_under_way_are_answered_before_the_server_ends(tmp_path: Path, v
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(server_module._UVICORN, "timeout_keep_alive", 0.4)
+    monkeypatch.setitem(server_module._UVICORN, "timeout_keep_alive", 1.5)
     with running(store) as url, connected(url) as raw:
         answers = Answers(raw)
-        for _ in range(6):
+        for _ in range(4):
             raw.sendall(request())
             assert b"[39.02]" in answers.next()
-            time.sleep(0.15)
+            time.sleep(0.5)
         began = time.monotonic()
         assert answers.next() == b""
-        assert time.monotonic() - began > 0.1
+        assert time.monotonic() - began > 0.3
 
 
 def test_lookups_of_both_ways_are_counted_alike(tmp_path: Path) -> None:
