@@ -1,5 +1,11 @@
 attach '/project/offline/airport_weather/v2/r000001.duckdb' as "__r000001" (read_only);
 
-create or replace temp table __candidates_0 as with requests as materialized (select e.__row, e.__time, k.__key from __entity_rows e join "__r000001".keys k on e."alternate" = k."airport" where e.__time is not null and e."alternate" is not null and e.__time >= make_timestamp(1357257600000000) and e.__time < make_timestamp(1357430400000000)) select r.__row, any_value(r.__time) as __time, max(s.rowid) as __winner from (from requests anti join "__r000001".hot using (__key)) r join "__r000001".rows s on r.__key = s.__key and r.__time >= s.__available group by r.__row union all select r.__row, r.__time, w.__winner from (from requests semi join "__r000001".hot using (__key)) r asof join (select __key, __available, __row as __winner from "__r000001".winners where true and __key in (select __key from (from requests semi join "__r000001".hot using (__key)))) w on r.__key = w.__key and r.__time >= w.__available;
-
-select c.__row, (case when epoch_us(c.__time) - epoch_us(s.__event) > 2592000000000 then 0 when case when c.__time >= make_timestamp(1357776000000000) then epoch_us(c.__time) - epoch_us(s.__event) > 86400000000 else epoch_us(c.__time) - epoch_us(s.__event) > 21600000000 end then 2 else 1 end)::tinyint as __state, 0::integer as __segment, s.__event, s.__created, s.__available, s."temperature", s."reports" from __candidates_0 c join "__r000001".rows s on s.rowid = c.__winner;
+with candidates as (
+    select e.__row, e.__time, 0 as __segment, r.rowid as __id, {e: epoch_us(r.__event), c: coalesce(epoch_us(r.__created), -9223372036854775808), a: epoch_us(r.__available)} as __rank
+    from __entity_rows e join "__r000001".rows r on e."alternate" = r."airport" and e.__time >= r.__available and e.__time >= make_timestamp(1357257600000000) and e.__time < make_timestamp(1357430400000000)
+), winners as (
+    select __row, any_value(__time) as __time, arg_max({segment: __segment, row: __id}, __rank) as __place
+    from candidates group by __row
+)
+select w.__row, case when epoch_us(w.__time) - epoch_us(s.__event) > 2592000000000 then 0 when case when w.__time >= make_timestamp(1357776000000000) then epoch_us(w.__time) - epoch_us(s.__event) > 86400000000 else epoch_us(w.__time) - epoch_us(s.__event) > 21600000000 end then 2 else 1 end as __state, s.__event, s.__created, s.__available, s."temperature", s."reports"
+from winners w join "__r000001".rows s on w.__place.segment = 0 and s.rowid = w.__place.row;

@@ -1,4 +1,4 @@
-"""Entity rows as users have them -> the relation that the engine joins: row number, time, typed keys."""
+"""Entity rows as users have them -> the rows that the engine answers: time and typed keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hitherto.types import DataType, Timestamp
 
 
 def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, DataType], views: str) -> pa.Table:
-    """`__row`, `__time` and the key columns, typed as their entities declare.
+    """`__time` and the key columns, typed as their entities declare.
 
     Args:
         entity: The user's rows, untouched.
@@ -31,8 +31,7 @@ def engine_rows(entity: pa.Table, *, timestamp_field: str, keys: Mapping[str, Da
     """
     check_columns(entity, timestamp_field=timestamp_field, keys=keys, views=views)
     _refuse_same_letters(keys)
-    columns = {"__row": pa.array(range(0), pa.int64()) if not len(entity) else _numbers(len(entity))}
-    columns["__time"] = times(entity.column(timestamp_field), timestamp_field)
+    columns = {"__time": times(entity.column(timestamp_field), timestamp_field)}
     for name, kind in keys.items():
         columns[name] = key_column(entity.column(name), name, kind)
     return pa.table(columns)
@@ -62,12 +61,6 @@ def _refuse_same_letters(columns: Iterable[str]) -> None:
                 else f"{column!r} is a name of our own"
             )
             raise UsageError(f"The key columns of the entity rows cannot be told apart in SQL: {what}. Rename one.")
-
-
-def _numbers(count: int) -> pa.Array:
-    import numpy as np
-
-    return pa.array(np.arange(count, dtype=np.int64))
 
 
 def times(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
-import numpy as np
 import pyarrow as pa
 
 from hitherto.errors import UnknownNameError, UsageError
@@ -102,7 +101,11 @@ class TrainingSet(Result):
         return self._retrieved().coverage
 
     def sql(self) -> str:
-        """The SQL that finds the features. It reads the entity rows as the table `__entity_rows`."""
+        """The same answer as SQL, view by view: what decides a value, as one statement that can be run by hand.
+
+        It reads the entity rows as a table `__entity_rows` with a row number `__row` and a time `__time`. A retrieval finds
+        the same rows faster, by searching what the segments hold sorted.
+        """
         parts = []
         for read in self._request.plan.reads:
             body = point_in_time.sql(read) if read.segments else ["-- nothing is published: all nulls"]
@@ -127,10 +130,11 @@ class TrainingSet(Result):
     ) -> ViewExplanation:
         reads = self._request.plan.views[name]
         found = answer.winners[name]
-        run_id = found.run_ids[row].as_py()
+        traced = found.traced.slice(row, 1)
+        run_id = traced.column("run_id")[0].as_py()
         read = next((one for one in reads if any(part.run_id == run_id for part in one.segments)), reads[-1])
         key = {key: self._request.entity.column(column)[row].as_py() for key, column in read.key_columns.items()}
-        event, created, available = (_instant(column, row) for column in (found.event, found.created, found.available))
+        event, created, available = (_instant(traced.column(name)) for name in ("event", "created", "available"))
         null_time = bool(answer.null_times[row])
         age = None if event is None or null_time else to_datetime(int(answer.times[row])) - event
         outputs = [output for output in self._request.plan.outputs if any(output in one.outputs for one in reads)]
@@ -166,7 +170,7 @@ class TrainingSet(Result):
         for name, reads in self._request.plan.views.items():
             winners = answer.winners[name]
             valid = winners.state == point_in_time.FOUND
-            event = np.asarray(winners.event.cast(pa.int64()).fill_null(0))
+            event = winners.traced.column("event").cast(pa.int64()).fill_null(0).to_numpy()
             zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
             same = reads[-1].view.source.path in self._request.label_paths
             for output in reads[-1].outputs:
@@ -190,6 +194,6 @@ def _utc(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return column.cast(pa.timestamp("us", tz="UTC")) if pa.types.is_timestamp(column.type) else column
 
 
-def _instant(column: Any, row: int) -> Any:
-    value = column.cast(pa.int64())[row].as_py()
+def _instant(column: pa.ChunkedArray) -> datetime | None:
+    value = column.cast(pa.int64())[0].as_py()
     return None if value is None else to_datetime(value)

@@ -6,15 +6,19 @@ import random
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from hitherto.offline.duckdb import point_in_time
-from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND
+from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.plan import AgeLimit, SegmentRead, ViewRead
 from unit.offline.engine import engine, rank
 from unit.offline.states import VIEWS, State, state
+
+AS_NUMBERS = pa.schema([*((name, pa.int64()) for name in ("event", "created", "available")), ("run_id", pa.string())])
 
 
 def read_of(one: State, segments: tuple[SegmentRead, ...] | None = None, **changes: Any) -> ViewRead:
@@ -32,12 +36,15 @@ def read_of(one: State, segments: tuple[SegmentRead, ...] | None = None, **chang
 
 def entity_table(one: State, asked: list[tuple[tuple[Any, ...], int | None]]) -> pa.Table:
     columns: dict[str, pa.Array] = {
-        "__row": pa.array(range(len(asked)), pa.int64()),
         "__time": pa.array([at for _, at in asked], pa.timestamp("us")),
     }
     for place, (key, kind) in enumerate(one.view.join_keys.items()):
         columns[f"E {key}"] = pa.array([values[place] for values, _ in asked], kind.arrow)
     return pa.table(columns)
+
+
+def retrieve(con: duckdb.DuckDBPyConnection, read: ViewRead, requests: Requests) -> Winners:
+    return point_in_time.retrieve(con, read, requests, threads=2, reopen=lambda: connect(Limits()))
 
 
 def questions(one: State, rng: random.Random) -> list[tuple[tuple[Any, ...], int | None]]:
@@ -54,22 +61,22 @@ def test_each_entity_row_gets_the_greatest_row_available_by_its_time(
 ) -> None:
     with state(name, tmp_path, parts=parts, seed=parts) as (con, one):
         asked = questions(one, random.Random(7))
-        point_in_time.register(con, entity_table(one, asked))
+        requests = Requests(entity_table(one, asked))
         limits = (AgeLimit(None, ttl),)
-        found = point_in_time.retrieve(con, read_of(one, ttl=limits), len(asked))
-    values = found.values.column("out").to_pylist()
+        found = retrieve(con, read_of(one, ttl=limits), requests)
+    values, traced = found.values.column("out").to_pylist(), found.traced.cast(AS_NUMBERS).to_pylist()
     for place, (key, at) in enumerate(asked):
         known = [row for row in one.of_key(key) if at is not None and None not in key and row[one.keys + 2] <= at]
         winner = max(known, key=lambda row: rank(row, one.keys)) if known else None
         if winner is None:
-            assert (found.state[place], values[place], found.event[place].as_py()) == (0, None, None)
+            assert (found.state[place], values[place], traced[place]["event"]) == (0, None, None)
             continue
         expired = ttl is not None and winner[one.keys] < (at or 0) - ttl
         assert found.state[place] == (EXPIRED if expired else FOUND)
         assert repr(values[place]) == repr(None if expired else winner[-1])
-        assert (found.event[place].value, found.available[place].value) == (winner[one.keys], winner[one.keys + 2])
-        assert found.created[place].value == winner[one.keys + 1]
-        assert found.run_ids[place].as_py() in {segment.run_id for segment in one.segments}
+        times = tuple(traced[place][name] for name in ("event", "created", "available"))
+        assert times == winner[one.keys : one.keys + 3]
+        assert traced[place]["run_id"] in {segment.run_id for segment in one.segments}
 
 
 def test_a_retention_hides_a_row_wholly_and_limits_hold_from_their_instants_on(tmp_path: Path) -> None:
@@ -78,15 +85,15 @@ def test_a_retention_hides_a_row_wholly_and_limits_hold_from_their_instants_on(t
         asked: list[tuple[tuple[Any, ...], int | None]] = [
             ((), newest + after) for after in (60, 100, 101, 200, 201, 301)
         ]
-        point_in_time.register(con, entity_table(one, asked))
+        requests = Requests(entity_table(one, asked))
         read = read_of(
             one,
             ttl=(AgeLimit(None, 50), AgeLimit(newest + 90, None), AgeLimit(newest + 200, 200)),
             online_retention=(AgeLimit(None, 300),),
         )
-        found = point_in_time.retrieve(con, read, len(asked))
+        found = retrieve(con, read, requests)
     assert found.state.tolist() == [EXPIRED, FOUND, FOUND, FOUND, EXPIRED, 0]
-    assert found.event[5].as_py() is None
+    assert found.traced.to_pylist()[5]["event"] is None
 
 
 def test_a_served_segment_is_seen_only_by_entity_rows_of_its_span(tmp_path: Path) -> None:
@@ -95,8 +102,8 @@ def test_a_served_segment_is_seen_only_by_entity_rows_of_its_span(tmp_path: Path
         served = SegmentRead(segment.path, "r", segment.intervals, segment.whole, segment.indexed, (100, 200))
         open_end = SegmentRead(segment.path, "r", segment.intervals, segment.whole, segment.indexed, (300, None))
         asked: list[tuple[tuple[Any, ...], int | None]] = [((), at) for at in (99, 100, 199, 200, 299, 300, 10**9)]
-        point_in_time.register(con, entity_table(one, asked))
-        found = point_in_time.retrieve(con, read_of(one, (served, open_end)), len(asked))
+        requests = Requests(entity_table(one, asked))
+        found = retrieve(con, read_of(one, (served, open_end)), requests)
     assert found.state.tolist() == [0, FOUND, FOUND, 0, 0, FOUND, FOUND]
 
 
@@ -104,19 +111,19 @@ def test_a_served_segment_is_seen_only_by_entity_rows_of_its_span(tmp_path: Path
 def test_nothing_published_answers_nulls_of_the_right_type(name: str, tmp_path: Path) -> None:
     with state(name, tmp_path, parts=0) as (con, one), engine() as con:
         asked: list[tuple[tuple[Any, ...], int | None]] = [((1, "a")[: len(one.view.join_keys)], 5)]
-        point_in_time.register(con, entity_table(one, asked))
-        found = point_in_time.retrieve(con, read_of(one), 1)
+        requests = Requests(entity_table(one, asked))
+        found = retrieve(con, read_of(one), requests)
     assert found.values.to_pylist() == [{"out": None}]
     assert found.values.schema.types == [pa.float64()]
     assert found.state.tolist() == [0]
-    assert found.run_ids.to_pylist() == [None]
+    assert found.traced.column("run_id").to_pylist() == [None]
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_no_entity_row_gets_no_row(name: str, tmp_path: Path) -> None:
     with state(name, tmp_path) as (con, one):
-        point_in_time.register(con, entity_table(one, []))
-        assert point_in_time.retrieve(con, read_of(one), 0).values.num_rows == 0
+        requests = Requests(entity_table(one, []))
+        assert retrieve(con, read_of(one), requests).values.num_rows == 0
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -125,11 +132,9 @@ def test_a_large_result_keeps_the_order_of_its_entity_rows(threads: int, tmp_pat
         # More than the engine's row groups, so that several threads have a part each.
         rows = 150_000
         keys = np.random.default_rng(1).integers(0, 5, rows)
-        table = pa.table(
-            {"__row": np.arange(rows), "__time": pa.array(np.full(rows, 89)).cast(pa.timestamp("us")), "E k0": keys}
-        )
-        point_in_time.register(con, table)
-        found = point_in_time.retrieve(con, read_of(one), rows)
+        table = pa.table({"__time": pa.array(np.full(rows, 89)).cast(pa.timestamp("us")), "E k0": keys})
+        requests = Requests(table)
+        found = retrieve(con, read_of(one), requests)
         newest = {key[0]: max(one.of_key(key), key=lambda row: rank(row, 1))[-1] for key in one.all_keys}
     answers = found.values.column("out").to_numpy()
     for key in range(5):
@@ -145,16 +150,27 @@ def test_one_hot_key_is_not_quadratic(tmp_path: Path) -> None:
     with engine() as con:
         written = write(con, view, [(at, None, at + 7, float(at)) for at in range(rows)], tmp_path / "hot.duckdb")
         one = State(view, (reads(written),), (), 0)
-        table = pa.table({"__row": np.arange(rows), "__time": pa.array(np.arange(rows)).cast(pa.timestamp("us"))})
-        point_in_time.register(con, table)
-        found = point_in_time.retrieve(con, read_of(one), rows)
+        table = pa.table({"__time": pa.array(np.arange(rows)).cast(pa.timestamp("us"))})
+        requests = Requests(table)
+        found = retrieve(con, read_of(one), requests)
     # 60,000 x 60,000 comparisons would not end within the test's patience.
     assert found.values.column("out")[-1].as_py() == rows - 8.0
     assert int((found.state == FOUND).sum()) == rows - 7
 
 
-def test_ttl_is_applied_after_the_join_never_inside_it(tmp_path: Path) -> None:
-    with state("one key", tmp_path, parts=1) as (_, one):
-        statements = point_in_time.sql(read_of(one, ttl=(AgeLimit(None, 4),)))
-    assert all("> 4" not in statement for statement in statements[:-1])
-    assert "> 4" in statements[-1]
+@pytest.mark.parametrize("name", VIEWS)
+def test_its_sql_run_by_hand_gives_the_same(name: str, tmp_path: Path) -> None:
+    with state(name, tmp_path, parts=3) as (con, one):
+        asked = questions(one, random.Random(3))
+        rows = entity_table(one, asked)
+        read = read_of(one, ttl=(AgeLimit(None, 9), AgeLimit(40, 4)), online_retention=(AgeLimit(None, 60),))
+        found = retrieve(con, read, Requests(rows))
+        con.register("__entity_rows", rows.append_column("__row", pa.array(np.arange(len(asked)))))
+        *attaching, answer = point_in_time.sql(read)
+        for statement in attaching:
+            con.execute(statement)
+        by_hand = {row[0]: row[1:] for row in con.execute(answer).fetchall()}
+    values = found.values.column("out").to_pylist()
+    for place, state_of in enumerate(found.state.tolist()):
+        expected, *_, value = by_hand.get(place, (0, None))
+        assert (state_of, repr(values[place])) == (expected, repr(value if expected == FOUND else None))

@@ -112,7 +112,7 @@ def test_nothing_is_read_before_it_is_asked_for(project: Project) -> None:
     training = project.store.get_historical_features(entity_rows([("a", 4)]), ["readings:value"])
     for path in project.store.config.offline_path.glob("**/*.duckdb"):
         path.unlink()
-    assert "asof join" in training.sql()
+    assert "from __entity_rows e join" in training.sql()
     with pytest.raises(Exception, match="feature view 'readings'"):
         training.to_arrow()
 

@@ -1,0 +1,134 @@
+"""Many requests against sorted entries at once: the last entry of a key that was available by a time.
+
+A binary search, but step by step for a whole block of requests, so that each step is a few NumPy calls, which run in C and let
+other threads run. Segments are clustered by key and time, so nothing is sorted and nothing is hashed. Measured, two cores, 1 M
+entity rows: 0.12 s on 10 M rows of 1 M keys, where a join on the key with `max(row id)` takes 1.3 s and ASOF more; and a key
+with a million rows costs 20 steps instead of 5, where that join would be quadratic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+# The arrays of one block stay in a core's cache: blocks of 4,000 and of 1 M requests take 1.1 and 1.6 times as long.
+BLOCK = 32_768
+# A block whose keys have more entries than this is searched in two parts, so that a few such keys do not make all pay their steps.
+FEW = 64
+# Slots per key in the table that finds a key's entries; keys that are spread wider share slots.
+SLOTS = 4
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def in_threads(call: Callable[[Item], Made], items: Iterable[Item], threads: int) -> list[Made]:
+    """The results of a call, in order. Worth it for calls that let other threads run, as NumPy's and Arrow's do."""
+    listed = list(items)
+    if threads < 2 or len(listed) < 2:
+        return [call(item) for item in listed]
+    with ThreadPoolExecutor(min(threads, len(listed))) as pool:
+        return list(pool.map(call, listed))
+
+
+def blocks(count: int, size: int) -> list[slice]:
+    """A range in slices."""
+    return [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
+
+
+class Entries:
+    """Entries in the order of their keys and, within a key, of their times.
+
+    Args:
+        keys: Key of each entry, ascending.
+        times: Time of each entry, ascending within a key.
+        rows: The row each entry stands for; a number says that they are consecutive, from that one on.
+    """
+
+    def __init__(self, keys: np.ndarray, times: np.ndarray, rows: np.ndarray | int) -> None:
+        self.times = times
+        self.rows = rows
+        begins = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1]) if len(keys) else np.zeros(0, int)
+        self._known = keys[begins]
+        self._bounds = np.append(begins, len(keys))
+        if not len(keys):
+            return
+        self.first_key, self.last_key = keys[0], keys[-1]
+        # In Python's integers: the distance of two keys may not fit into 64 bits.
+        span = int(self.last_key) - int(self.first_key) + 1
+        self._shift = max(0, (span // (SLOTS * len(self._known) + 1_024)).bit_length())
+        slots = self._slots(self._known)
+        self._table = np.concatenate([[0], np.cumsum(np.bincount(slots, minlength=(span - 1 >> self._shift) + 1))])
+        if not self._shift:
+            # Each key has a slot of its own: look the bounds of its entries up in one step.
+            self._bounds = self._bounds.take(self._table)
+
+    def _slots(self, keys: np.ndarray) -> np.ndarray:
+        """Slots of keys from first_key to last_key; unsigned, for the same reason."""
+        distance = keys.view(np.uint64) - self.first_key.view(np.uint64)
+        slots: np.ndarray = (distance >> np.uint64(self._shift)).view(np.int64)
+        return slots
+
+    def find(self, keys: np.ndarray, times: np.ndarray, *, threads: int) -> np.ndarray:
+        """For each request the place of the last entry of its key with at most its time, -1 if there is none."""
+        found = np.full(len(keys), -1, dtype=np.int64)
+        if not len(self.times):
+            return found
+
+        def search(block: slice) -> None:
+            found[block] = self._find(keys[block], times[block])
+
+        in_threads(search, blocks(len(keys), BLOCK), threads)
+        return found
+
+    def rows_at(self, places: np.ndarray) -> np.ndarray:
+        """The rows of entries; -1 stays -1."""
+        if not len(self.times):
+            return places
+        if isinstance(self.rows, int):
+            return np.where(places >= 0, places + self.rows, -1) if self.rows else places
+        return np.where(places >= 0, self.rows.take(places, mode="clip"), -1)
+
+    def _find(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
+        inside = (keys >= self.first_key) & (keys <= self.last_key)
+        slots = self._slots(np.where(inside, keys, self.first_key))
+        if not self._shift:
+            key_places = slots
+        else:
+            ends = self._table.take(slots + 1)
+            key_places = np.maximum(last_at_most(self._known, self._table.take(slots), ends, keys), 0)
+            inside &= self._known.take(key_places) == keys
+        begins = self._bounds.take(key_places)
+        found = last_at_most(self.times, begins, self._bounds.take(key_places + 1), times)
+        found[(found < begins) | ~inside] = -1
+        return found
+
+
+def last_at_most(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each request the place of the last of `values[begin:end]`, which ascend, that is at most `wanted`.
+
+    It is `begin - 1` where there is none.
+
+    >>> last_at_most(np.array([1, 5, 5, 9]), np.array([0, 0, 1]), np.array([4, 4, 4]), np.array([5, 0, 100]))
+    array([ 2, -1,  3])
+    """
+    lengths = ends - begins
+    many = np.flatnonzero(lengths > FEW)
+    if not len(many) or 2 * len(many) > len(lengths):
+        return _stepwise(values, begins, ends, wanted)
+    found = _stepwise(values, begins, np.where(lengths > FEW, begins, ends), wanted)
+    found[many] = _stepwise(values, begins[many], ends[many], wanted[many])
+    return found
+
+
+def _stepwise(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    found, last = begins - 1, ends - 1
+    step = 1 << int((last - found).max(initial=0)).bit_length() >> 1
+    while step:
+        ahead = np.minimum(found + step, last)
+        np.copyto(found, ahead, where=values.take(ahead, mode="clip") <= wanted)
+        step >>= 1
+    return found
