@@ -32,8 +32,16 @@ class Found:
     """Their event times, which mean nothing where there is none; None if the search did not come across them."""
 
 
-def winners(con: duckdb.DuckDBPyConnection, read: ViewRead, requests: Requests, files: Files, *, threads: int) -> Found:
-    """The winner of each request."""
+def winners(
+    con: duckdb.DuckDBPyConnection,
+    read: ViewRead,
+    requests: Requests,
+    files: Files,
+    *,
+    with_events: bool,
+    threads: int,
+) -> Found:
+    """The winner of each request, with its event time if that is asked for and the search comes across it."""
     asking = ~(requests.null_times | requests.null_keys(read))
     if len(read.segments) == 1:
         (segment,) = read.segments
@@ -42,7 +50,7 @@ def winners(con: duckdb.DuckDBPyConnection, read: ViewRead, requests: Requests, 
         which = None if asking.all() else np.flatnonzero(asking)
         searched = _Searched(con, segment, files.count(segment))
         # Without rows that are known later than their event, both times are one.
-        by_time = not segment.indexed
+        by_time = with_events and not segment.indexed
         rows, times = searched.find(
             *_only(which, key_ids(segment), requests.times), threads=threads, with_times=by_time
         )
@@ -150,11 +158,8 @@ class _Searched:
         rows = np.full(len(keys), -1, dtype=np.int64)
         available = np.zeros(len(keys) if with_times else 0, dtype=np.int64)
         for entries in self._entries(keys):
-            places = entries.find(keys, times, threads=threads)
             # Chunks follow the order of rows: what a later one has of a key is greater.
-            np.copyto(rows, entries.rows_at(places), where=places >= 0)
-            if with_times and len(entries.times):
-                np.copyto(available, entries.times.take(places, mode="clip"), where=places >= 0)
+            entries.find(keys, times, rows, available if with_times else None, threads=threads)
         return rows, available
 
     def _entries(self, keys: np.ndarray) -> Iterator[Entries]:

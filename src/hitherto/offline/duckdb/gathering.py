@@ -17,6 +17,8 @@ from hitherto.offline.duckdb.search import blocks, in_threads
 
 # Rows of one task. It bounds the bytes of one text array too, whose offsets have 32 bits.
 TASK = 1 << 20
+# Values that are looked at to tell whether text has few different values.
+SAMPLE = 4_096
 
 
 class Places:
@@ -97,6 +99,10 @@ def _flat(column: pa.ChunkedArray, places: Places) -> Plan:
 
 def _taken(column: pa.ChunkedArray, places: Places) -> Plan:
     whole = pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    encoded = _encoded(whole)
+    if encoded is not None:
+        numbers, ending = _flat(pa.chunked_array([encoded.indices]), places)
+        return numbers, lambda: _decoded(ending(), encoded.dictionary)
     parts = blocks(len(places), TASK)
     found: list[pa.Array] = [None] * len(parts)
 
@@ -107,6 +113,23 @@ def _taken(column: pa.ChunkedArray, places: Places) -> Plan:
         [partial(fill, number) for number in range(len(parts))],
         lambda: pa.chunked_array(found, column.type),
     )
+
+
+def _encoded(column: pa.Array) -> pa.DictionaryArray | None:
+    """Text of few different values as their numbers: 30 ms of a processor for a million rows of 50 values instead of 98."""
+    if not (at.is_string(column.type) or at.is_binary(column.type)) or len(column) < SAMPLE:
+        return None
+    if len(column.slice(0, SAMPLE).dictionary_encode().dictionary) > SAMPLE // 8:
+        return None
+    encoded = column.dictionary_encode()
+    return encoded if len(encoded.dictionary) <= len(column) // 8 else None
+
+
+def _decoded(numbers: pa.ChunkedArray, values: pa.Array) -> pa.ChunkedArray:
+    # By parts, as one array of text holds 2 GB.
+    (whole,) = numbers.chunks
+    parts = [values.take(whole[part]) for part in blocks(len(whole), TASK)]
+    return pa.chunked_array(parts, values.type)
 
 
 def _bits(mask: np.ndarray) -> pa.Buffer:

@@ -72,8 +72,9 @@ def retrieve(
     if not read.segments:
         return nothing(read, len(requests))
     with opened(con, read) as files:
-        found = winners(con, read, requests, files, threads=threads)
-        return _answer(read, requests, files, found, threads=threads, reopen=reopen)
+        may_expire = _may_expire(read, requests)
+        found = winners(con, read, requests, files, with_events=may_expire, threads=threads)
+        return _answer(read, requests, files, found, may_expire=may_expire, threads=threads, reopen=reopen)
 
 
 @contextmanager
@@ -89,12 +90,19 @@ def _answer(
     files: Files,
     found: Found,
     *,
+    may_expire: bool,
     threads: int,
     reopen: Callable[[], duckdb.DuckDBPyConnection],
 ) -> Winners:
     numbers = files.to_read(found.numbers)
     places = Places(files.places(found.numbers, numbers))
-    state = _state(read, requests, found, places, lambda: files.read(numbers, EVENT).column(0))
+    state = (places.places >= 0).astype(np.int8) * np.int8(FOUND)
+    if may_expire:
+        events = found.events
+        if events is None:
+            (column,) = gather([files.read(numbers, f"epoch_us({EVENT})").column(0)], places, threads=threads)
+            events = column.fill_null(0).to_numpy()
+        state = _state(read, requests, events, places)
     valid = places.only(state == FOUND)
     kinds = {field.name: field.dtype.arrow for field in read.view.schema}
     columns: list[pa.ChunkedArray] = []
@@ -127,22 +135,23 @@ def nothing(read: ViewRead, rows: int) -> Winners:
     )
 
 
-def _state(
-    read: ViewRead, requests: Requests, found: Found, places: Places, read_events: Callable[[], pa.ChunkedArray]
-) -> np.ndarray:
+def _may_expire(read: ViewRead, requests: Requests) -> bool:
+    """Whether a row can be so old that ttl or online retention hide it."""
+    limits = [limit.micros for kind in (read.ttl, read.online_retention) for limit in kind if limit.micros is not None]
+    if not limits or not len(requests) or any(segment.indexed for segment in read.segments):
+        return bool(limits)
+    # Events are their own available times here, and those are in the intervals.
+    oldest = min(one.start for segment in read.segments for one in segment.intervals)
+    return bool(int(requests.times.max()) - oldest > min(limits))
+
+
+def _state(read: ViewRead, requests: Requests, events: np.ndarray, places: Places) -> np.ndarray:
     """FOUND, EXPIRED or 0 for each request: ttl and online retention, each as it was in force at the request's time."""
     there = places.places >= 0
     state = there.astype(np.int8) * np.int8(FOUND)
-    limits = [(read.ttl, EXPIRED), (read.online_retention, 0)]
-    if not any(limit.micros is not None for kind, _ in limits for limit in kind):
-        return state
-    events = found.events
-    if events is None:
-        (column,) = gather([read_events().cast(pa.int64())], places, threads=1)
-        events = column.fill_null(0).to_numpy()
     age = requests.times - events
-    for kind, otherwise in limits:
-        state[there & _older(age, requests.times, kind)] = otherwise
+    for limits, otherwise in ((read.ttl, EXPIRED), (read.online_retention, 0)):
+        state[there & _older(age, requests.times, limits)] = otherwise
     return state
 
 
