@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hitherto.offline.duckdb import point_in_time
+from hitherto.offline.duckdb import finding, point_in_time
 from hitherto.offline.duckdb.connection import Limits, connect
 from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.plan import AgeLimit, SegmentRead, ViewRead
-from unit.offline.engine import engine, rank
-from unit.offline.states import VIEWS, State, state
+from unit.offline.engine import engine, rank, reads, write
+from unit.offline.states import VIEWS, State, state, view_of
 
 AS_NUMBERS = pa.schema([*((name, pa.int64()) for name in ("event", "created", "available")), ("run_id", pa.string())])
 
@@ -143,9 +143,6 @@ def test_a_large_result_keeps_the_order_of_its_entity_rows(threads: int, tmp_pat
 
 
 def test_one_hot_key_is_not_quadratic(tmp_path: Path) -> None:
-    from unit.offline.engine import reads, write
-    from unit.offline.states import view_of
-
     view, rows = view_of(), 60_000
     with engine() as con:
         written = write(con, view, [(at, None, at + 7, float(at)) for at in range(rows)], tmp_path / "hot.duckdb")
@@ -174,3 +171,80 @@ def test_its_sql_run_by_hand_gives_the_same(name: str, tmp_path: Path) -> None:
     for place, state_of in enumerate(found.state.tolist()):
         expected, *_, value = by_hand.get(place, (0, None))
         assert (state_of, repr(values[place])) == (expected, repr(value if expected == FOUND else None))
+
+
+class Counted:
+    """A connection, and what it was asked."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self.con = con
+        self.statements: list[str] = []
+
+    def execute(self, statement: str) -> Any:
+        self.statements.append(statement)
+        return self.con.execute(statement)
+
+    def sql(self, statement: str) -> Any:
+        self.statements.append(statement)
+        return self.con.sql(statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.con, name)
+
+
+@pytest.mark.parametrize(("parts", "asked_times"), [(1, 1), (3, 1), (3, 50)])
+def test_a_view_takes_few_statements_whatever_the_number_of_entity_rows(
+    parts: int, asked_times: int, tmp_path: Path
+) -> None:
+    with state("one key", tmp_path, parts=parts) as (con, one):
+        counted = Counted(con)
+        asked = questions(one, random.Random(1)) * asked_times
+        retrieve(counted, read_of(one), Requests(entity_table(one, asked)))  # type: ignore[arg-type]
+    files = {segment.path for segment in one.segments}
+    # To attach and detach each file, to count the rows of all, to read the entries of each, and the features: of a file that is
+    # read in part by two statements, the first of which gives the row ids. Several indexed segments are compared by rank.
+    ranks = 2 * parts if parts > 1 else 0
+    assert len(counted.statements) <= 2 * len(files) + 1 + parts + ranks + 2 * len(files)
+    assert not any("asof" in statement for statement in counted.statements)
+
+
+def test_each_winner_is_read_once_and_losers_are_not(tmp_path: Path) -> None:
+    view, rows = VIEWS["one key"], 9_000
+    with engine() as con:
+        written = write(con, view, [(at // 9, at, None, at, float(at)) for at in range(rows)], tmp_path / "s.duckdb")
+        one = State(view, (reads(written),), (), 1)
+        # A tenth of the keys, each at two times with one winner, and many times over.
+        asked: list[tuple[tuple[Any, ...], int | None]] = [
+            ((key,), key * 9 + at) for key in range(0, 1_000, 10) for at in (4, 4, 3, 4)
+        ] * 5
+        counted, sizes = Counted(con), []
+        found = point_in_time.retrieve(
+            counted,  # type: ignore[arg-type]
+            read_of(one),
+            Requests(entity_table(one, asked)),
+            threads=2,
+            reopen=lambda: connect(Limits()),
+        )
+        sizes = [statement for statement in counted.statements if '"x"' in statement]
+        (picked,) = con.execute("select count(*), count(distinct id) from __picked").fetchall()
+    assert found.values.column("out").to_pylist() == [float(at or 0) for _, at in asked]
+    assert len(sizes) == 1
+    assert picked == (200, 200)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_chunks_and_keys_that_are_left_out_change_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for parts in (1, 3):
+        (tmp_path / str(parts)).mkdir()
+        with state(name, tmp_path / str(parts), parts=parts) as (con, one):
+            requests = Requests(entity_table(one, questions(one, random.Random(5))))
+            whole = retrieve(con, read_of(one), requests)
+            for chunk, sparse in ((7, 10**9), (10**6, 0)):
+                monkeypatch.setattr(finding, "CHUNK", chunk)
+                monkeypatch.setattr(finding, "SPARSE", sparse)
+                again = retrieve(con, read_of(one), requests)
+                assert again.state.tolist() == whole.state.tolist()
+                assert repr(again.values.to_pylist()) == repr(whole.values.to_pylist())
+            monkeypatch.undo()
