@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -180,6 +180,11 @@ class Counted:
         self.con = con
         self.statements: list[str] = []
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Itself, which has all that a connection has."""
+        return cast(duckdb.DuckDBPyConnection, self)
+
     def execute(self, statement: str) -> Any:
         self.statements.append(statement)
         return self.con.execute(statement)
@@ -199,7 +204,7 @@ def test_a_view_takes_few_statements_whatever_the_number_of_entity_rows(
     with state("one key", tmp_path, parts=parts) as (con, one):
         counted = Counted(con)
         asked = questions(one, random.Random(1)) * asked_times
-        retrieve(counted, read_of(one), Requests(entity_table(one, asked)))  # type: ignore[arg-type]
+        retrieve(counted.connection, read_of(one), Requests(entity_table(one, asked)))
     files = {segment.path for segment in one.segments}
     # To attach and detach each file, to count the rows of all, to read the entries of each, and the features: of a file that is
     # read in part by two statements, the first of which gives the row ids. Several indexed segments are compared by rank.
@@ -217,18 +222,12 @@ def test_each_winner_is_read_once_and_losers_are_not(tmp_path: Path) -> None:
         asked: list[tuple[tuple[Any, ...], int | None]] = [
             ((key,), key * 9 + at) for key in range(0, 1_000, 10) for at in (4, 4, 3, 4)
         ] * 5
-        counted, sizes = Counted(con), []
-        found = point_in_time.retrieve(
-            counted,  # type: ignore[arg-type]
-            read_of(one),
-            Requests(entity_table(one, asked)),
-            threads=2,
-            reopen=lambda: connect(Limits()),
-        )
-        sizes = [statement for statement in counted.statements if '"x"' in statement]
+        counted = Counted(con)
+        found = retrieve(counted.connection, read_of(one), Requests(entity_table(one, asked)))
+        reading = [statement for statement in counted.statements if '"x"' in statement]
         (picked,) = con.execute("select count(*), count(distinct id) from __picked").fetchall()
     assert found.values.column("out").to_pylist() == [float(at or 0) for _, at in asked]
-    assert len(sizes) == 1
+    assert len(reading) == 1
     assert picked == (200, 200)
 
 
