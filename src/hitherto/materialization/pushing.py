@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 from hitherto import frames
@@ -70,6 +71,7 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
             )
         token = max((run.token for run in context.registry.runs(view=view.name)), default=0)
         sequence = store.next_sequence(place)
-        stored = store.push(place, online_rows.encoded(con, view, "staged", sequence=sequence), token=token)
+        with closing(online_rows.encoded(con, view, "staged", sequence=sequence)) as batches:
+            stored = store.push(place, batches, token=token)
     context.observers.notify(RowsPushed(view.name, served.version, stored))
     return stored

@@ -10,6 +10,8 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from hitherto.materialization.context import RunContext
 from hitherto.materialization.report import RunReport, report_of
 from hitherto.materialization.staging import SourceRows, export_quarantine, stage_rows
 from hitherto.offline.duckdb import online_rows, reading, segments
-from hitherto.offline.duckdb.connection import connect, storage_errors
+from hitherto.offline.duckdb.connection import another, connect, storage_errors
 from hitherto.offline.duckdb.visible import attached, new_key_count
 from hitherto.offline.plan import SegmentRead, visible_state
 from hitherto.online.store import Place
@@ -113,7 +115,7 @@ def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files:
     with storage_errors(f"Materializing feature view {view.name!r}"):
         con = connect(context.limits)
     with con, storage_errors(f"Materializing feature view {view.name!r}"):
-        staged = stage_rows(con, SourceRows(view, files, context.root), run.interval)
+        staged = stage_rows(con, SourceRows(view, files, context.root), run.interval, order=segments.clustering(view))
         _progress(context, run, "checked", staged.rows_read)
         if staged.rows_quarantined:
             export_quarantine(con, quarantine_path(context, run))
@@ -123,13 +125,18 @@ def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files:
         if rejects(staged.checks):
             run = context.registry.update_run(run.run_id, checks=_json(staged.checks))
             raise Rejected(staged.checks)
-        written = segments.write(
-            con, view, relation="staged", path=segment_path(context, run), row_bytes=online_rows.row_bytes_sql(view)
-        )
-        _progress(context, run, "written", written.rows)
-        _conserved(view.name, staged, written)
+        superseded = segments.drop_superseded(con, view, "staged", online_rows.row_bytes_sql(view))
+        # The profile is made beside the writing: its statements fill the core that reading back and hashing leave idle.
+        with another(con) as other, ThreadPoolExecutor(1) as beside:
+            shape = beside.submit(profile.compute, other, "staged", view)
+            written = segments.write(
+                con, view, relation="staged", path=segment_path(context, run), superseded=superseded
+            )
+            _progress(context, run, "written", written.rows)
+            _conserved(view.name, staged, written)
+            shape_found = shape.result()
         state = current_state(context, version)
-        run = _check_whole(context, con, version, run, staged=staged, written=written, state=state)
+        run = _check_whole(context, con, version, run, staged=staged, written=written, state=state, shape=shape_found)
         return _prepare_publish(context, con, version, run, files=files, written=written, state=state)
 
 
@@ -142,10 +149,10 @@ def _check_whole(
     staged: Staged,
     written: segments.WrittenSegment,
     state: Sequence[SegmentRead],
+    shape: Mapping[str, Any],
 ) -> Run:
-    """Profile the rows and judge them as a whole; all results go to the run."""
+    """Judge the rows as a whole by their profile; all results go to the run."""
     view = version.definition
-    shape = profile.compute(con, "staged", view)
     last = next(
         (
             one
@@ -165,17 +172,20 @@ def _check_whole(
         previous_profile=last.profile if last else None,
     )
     checks = (*staged.checks, *whole.evaluate(view, facts))
+    rejected = rejects(checks)
+    # One transaction, as each one waits for the disk.
     run = context.registry.update_run(
         run.run_id,
+        state=run.state if rejected else "validated",
         checks=_json(checks),
         profile=shape,
         rows_written=written.rows,
         rows_superseded=written.superseded,
         source=provenance(view, context.root),
     )
-    if rejects(checks):
+    if rejected:
         raise Rejected(checks)
-    return context.registry.update_run(run.run_id, state="validated")
+    return run
 
 
 def _prepare_publish(
@@ -269,13 +279,16 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
             restore=restore,
         )
     run = context.registry.publish(
-        context.registry.update_run(run.run_id, keys_pushed=pushed, error=None, seconds=time.perf_counter() - began),
+        run,
         segment=segment,
         files=files,
         published_at=context.now(),
         generation=run.generation if needs_push else version.generation,
         unchanged=unchanged,
         switch=_completes(context, version, run),
+        keys_pushed=pushed,
+        error=None,
+        seconds=time.perf_counter() - began,
     )
     published_at = run.published_at if run.published_at is not None else context.now()
     context.observers.notify(
@@ -299,11 +312,12 @@ def _push(
     retention = view.online_retention_micros
     keep_from = None if retention is None else max(run.interval.end, watermark) - retention
     sample: list[tuple[bytes, bytes | None]] = []
+    fresh = run.generation != version.generation
+    if fresh:
+        store.raise_token(place, run.token)
     with connect(context.limits) as con:
-        if run.generation != version.generation:
-            store.raise_token(place, run.token)
+        if fresh:
             rows = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
-            pushed = store.load(place, _sampled(rows, sample, _reporter(context, run)), token=run.token)
         else:
             rows = online_rows.changed_winners(
                 con,
@@ -315,9 +329,13 @@ def _push(
                 keep_from=keep_from,
                 restore=restore,
             )
-            pushed = store.write(
-                place, _sampled(rows, sample, _reporter(context, run)), token=run.token, sequence=run.online_sequence
-            )
+        # Closed before the connection is, whatever happens: the next rows are being made on another thread.
+        with closing(rows):
+            batches = _sampled(rows, sample, _reporter(context, run))
+            if fresh:
+                pushed = store.load(place, batches, token=run.token)
+            else:
+                pushed = store.write(place, batches, token=run.token, sequence=run.online_sequence)
     _read_back(context, place, run, sample)
     return pushed
 

@@ -33,7 +33,12 @@ class SourceRows:
 
 
 def stage_rows(
-    con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None
+    con: duckdb.DuckDBPyConnection,
+    rows: SourceRows,
+    interval: Interval | None,
+    *,
+    limit: int | None = None,
+    order: str | None = None,
 ) -> Staged:
     """Stage the view's rows of an interval in the connection: `staged`, `quarantined` (see validation.staging).
 
@@ -42,6 +47,7 @@ def stage_rows(
         rows: The view and its source's files.
         interval: In available time; None is everything.
         limit: Read only so many rows of the source (for previews).
+        order: What the staged rows are sorted by, if anything.
 
     Raises:
         SourceError: A column is missing, or its type cannot be taken as declared.
@@ -52,7 +58,7 @@ def stage_rows(
     problems = columns.check_columns(rows.view, described)
     if problems:
         raise SourceError(f"Feature view {rows.view.name!r} ({rows.view.location}): " + " ".join(problems))
-    return staging.stage(con, rows.view, relation=relation, interval=interval)
+    return staging.stage(con, rows.view, relation=relation, interval=interval, order=order)
 
 
 def view_relation(
@@ -63,7 +69,8 @@ def view_relation(
     wanted = (
         None if view.sql else (*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema))
     )
-    open_relation(con, view.source, rows.files, root=rows.root, name=SOURCE, columns=wanted)
+    files = rows.files if view.sql or interval is None else _reaching(rows.files, interval)
+    open_relation(con, view.source, files, root=rows.root, name=SOURCE, columns=wanted, schema_files=rows.files)
     if view.sql is None and limit is None:
         return SOURCE
     where = f" where {_window(view, interval)}" if view.sql and interval else ""
@@ -76,6 +83,19 @@ def view_relation(
         raise TransformError(f"The transform of feature view {view.name!r} ({view.location}) is refused: {complaint}")
     transform.run(con, view.sql, relation=WINDOW, name=TRANSFORMED, view=view)
     return TRANSFORMED
+
+
+def _reaching(files: Sequence[SourceFile], interval: Interval) -> Sequence[SourceFile]:
+    """The files that may have rows in the interval: what a run reads is in proportion to what is new.
+
+    Files of unknown reach count. A transform reads all files, since the types of its columns may follow from any of them.
+    """
+    found = [
+        file
+        for file in files
+        if file.start is None or file.end is None or (file.start < interval.end and file.end >= interval.start)
+    ]
+    return found or files[:1]
 
 
 def _window(view: FeatureView, interval: Interval) -> str:

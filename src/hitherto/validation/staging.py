@@ -21,7 +21,7 @@ from hitherto.validation.source_types import SourceType, parse
 
 # A BIGINT has 63 bits that need no sign. Measured on 60 checks and 2 M rows: BIGINT 0.59 s, UHUGEINT 0.73, a list 1.67.
 BITS = 62
-ALL, ROWS, QUARANTINED = "staged_all", "staged", "quarantined"
+ROWS, QUARANTINED = "staged", "quarantined"
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,26 @@ class Staged:
     """Every declared row check, then what is always checked (keys, times, types) where it was broken."""
 
 
-def stage(con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, interval: Interval | None) -> Staged:
+def stage(
+    con: duckdb.DuckDBPyConnection,
+    view: FeatureView,
+    *,
+    relation: str,
+    interval: Interval | None,
+    order: str | None = None,
+) -> Staged:
     """Cast, nullify and check the rows of `relation` in one statement (semantics 8 and 9).
 
     It takes the rows whose available time lies in the interval (all, if it is None). A row that has none, because its
     event or known time is null or impossible, is set aside by the run that its other time falls in, so that it is counted
     once; one without any time by every run that reads it.
 
-    Leaves in `con` the TEMP TABLE `staged_all`, the TEMP VIEW `staged` (rows that go on: join keys, `__event`, `__created`,
-    `__available`, features) and the TEMP TABLE `quarantined` (the same keys and times where they can be read, `reasons`,
-    and `row`, the raw row of the relation as JSON).
+    Leaves in the database of `con`, where its other connections see them too, the tables `staged` (rows that go on: join
+    keys, `__event`, `__created`, `__available`, features, and what the statement itself needed) and `quarantined` (the
+    same keys and times where they can be read, `reasons`, and `row`, the raw row of the relation as JSON).
+
+    `order` is what the rows of `staged` are sorted by, if anything. Sorting here costs 0.33 s of processor time for 1 M
+    rows of 14 columns, sorting a staged table into another one 0.5 s: the rows are written and read once less.
 
     Order of checks: `nullify` first; every other check sees the value that would be published. `quarantine` and
     `nullify` judge all rows; `fail` and `warn` judge those that go on.
@@ -59,25 +69,44 @@ def stage(con: duckdb.DuckDBPyConnection, view: FeatureView, *, relation: str, i
     plan = _Plan.of(view, types)
     try:
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {ALL} AS {staging_sql(view, relation=relation, interval=interval, types=types)}"
+            f"CREATE OR REPLACE TABLE {ROWS} AS {staging_sql(view, relation=relation, interval=interval, types=types, order=order)}"
         )
-        con.execute(
-            f"CREATE OR REPLACE TEMP VIEW {ROWS} AS SELECT {plan.published} FROM {ALL} WHERE NOT ({plan.aside})"
-        )
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {QUARANTINED} AS {plan.quarantine_sql}")
-        return _results(con, plan)
+        found = _results(con, plan)
+        _set_aside(con, plan, relation, interval, found.rows_quarantined)
+        return found
     except duckdb.Error as error:
         raise _translate(error, view) from error
 
 
-def staging_sql(view: FeatureView, *, relation: str, interval: Interval | None, types: dict[str, SourceType]) -> str:
+def staging_sql(
+    view: FeatureView,
+    *,
+    relation: str,
+    interval: Interval | None,
+    types: dict[str, SourceType],
+    order: str | None = None,
+) -> str:
     """The text of the staging statement, for a relation with columns of these types."""
     plan = _Plan.of(view, types)
+    # What follows from other columns is left out of the sort, and computed behind it: a column is a tenth of its time.
+    sorted_columns = [name for name in plan.published_names if name not in plan.derived]
+    columns = ", ".join([*map(quote, sorted_columns), *plan.mask_names])
+    behind = ", ".join([*plan.published, *plan.mask_names])
+    return (
+        f"SELECT {behind} FROM (SELECT {columns} FROM ({_judged_sql(plan, relation, interval)})"
+        f"{f' ORDER BY {order}' if order else ''})"
+    )
+
+
+def _judged_sql(plan: _Plan, relation: str, interval: Interval | None) -> str:
+    """The rows of the interval: raw columns, typed columns, times, masks."""
+    view, types = plan.view, plan.types
     raw = ", ".join(f"r.{quote(column)} AS {plan.raw[column]}" for column in types)
     typed = ", ".join(f"{one.typed('r.' + quote(column))} AS {quote(name)}" for name, column, one in plan.columns)
     where = ""
     if interval is not None:
-        placed = "coalesce(__available, __event, __known)"
+        # Without a known time a row that has an event time is available; then the scan can skip what lies outside.
+        placed = "coalesce(__available, __event, __known)" if view.source.known_timestamp_field else "__available"
         inside = f"{placed} >= {timestamp(interval.start)} AND {placed} < {timestamp(interval.end)}"
         where = f" WHERE ({inside}) OR {placed} IS NULL"
     nullified = ", ".join(plan.nullified)
@@ -87,9 +116,7 @@ def staging_sql(view: FeatureView, *, relation: str, interval: Interval | None, 
         f"available AS (SELECT *, {_available(view)} AS __available FROM typed), "
         f"held AS (SELECT *{', ' + plan.flags if plan.flags else ''} FROM available{where}), "
         f"settled AS (SELECT *{' REPLACE (' + nullified + ')' if nullified else ''} FROM held), "
-        f"judged AS (SELECT *, {masks} FROM (SELECT *{plan.time_names} FROM settled)) "
-        f"SELECT {plan.published}, {', '.join(f'__mask{number}' for number in range(len(plan.masks)))}, "
-        f"CASE WHEN {plan.aside} THEN {plan.row} END AS __row FROM judged"
+        f"judged AS (SELECT *, {masks} FROM (SELECT *{plan.time_names} FROM settled)) SELECT * FROM judged"
     )
 
 
@@ -134,10 +161,28 @@ class _Plan:
         return cls(view, columns, raw, types, checks, shown, tuple(nullified))
 
     @property
-    def published(self) -> str:
+    def published_names(self) -> list[str]:
         """The columns of a row that goes on."""
-        names = [*self.view.join_keys, "__event", "__created", "__available", *self.view.feature_names]
-        return ", ".join(map(quote, names))
+        return [*self.view.join_keys, "__event", "__created", "__available", *self.view.feature_names]
+
+    @property
+    def published(self) -> list[str]:
+        """The same in SQL over the sorted columns."""
+        return [
+            f"{self.derived[name]} AS {name}" if name in self.derived else quote(name) for name in self.published_names
+        ]
+
+    @property
+    def derived(self) -> dict[str, str]:
+        """The times that follow from the event time, or that no row has."""
+        source = self.view.source
+        found = {} if source.created_timestamp_field else {"__created": "CAST(NULL AS TIMESTAMP)"}
+        return found if source.known_timestamp_field else {**found, "__available": _available(self.view)}
+
+    @property
+    def mask_names(self) -> list[str]:
+        """The columns of the masks."""
+        return [f"__mask{number}" for number in range(len(self.masks))]
 
     @property
     def time_names(self) -> str:
@@ -166,11 +211,10 @@ class _Plan:
 
     @property
     def row(self) -> str:
-        """SQL for the raw row as JSON; evaluated only for rows that are set aside."""
+        """SQL for the raw row as JSON, for rows that are set aside."""
         return row_sql([(column, self.raw[column], kind) for column, kind in self.types.items()])
 
-    @property
-    def quarantine_sql(self) -> str:
+    def quarantine_sql(self, judged: str) -> str:
         """The rows that are set aside, each with all its reasons."""
         reasons = ", ".join(
             f"CASE WHEN {bit_sql(number)} THEN {text(check.reason)} END"
@@ -180,7 +224,7 @@ class _Plan:
         keys = "".join(f"{quote(key)}, " for key in self.view.join_keys)
         return (
             f"SELECT {keys}__event, __created, __available, list_filter([{reasons}], lambda x: x IS NOT NULL) AS reasons, "
-            f"__row AS row FROM {ALL} WHERE {self.aside}"
+            f"{self.row} AS row FROM ({judged}) WHERE {self.aside}"
         )
 
 
@@ -263,9 +307,28 @@ def _implicit(name: str, field: str, broken: str, reason: str) -> RowCheck:
     return RowCheck(name, field, "quarantine", broken, reason, declared=False)
 
 
+def _set_aside(
+    con: duckdb.DuckDBPyConnection, plan: _Plan, relation: str, interval: Interval | None, rows: int
+) -> None:
+    """Move the rows that are set aside out of the staged ones.
+
+    Their raw values are read from the source once more: carried through the sort, they cost every run a tenth of it.
+    """
+    judged = _judged_sql(plan, relation, interval)
+    con.execute(f"CREATE OR REPLACE TABLE {QUARANTINED} AS {plan.quarantine_sql(judged)}{'' if rows else ' LIMIT 0'}")
+    if not rows:
+        return
+    ((found,),) = con.execute(f"SELECT count(*) FROM {QUARANTINED}").fetchall()
+    if found != rows:
+        raise SourceError(
+            f"View {plan.view.name!r}: source {plan.view.source.name!r} was changed while it was read. Run it again."
+        )
+    con.execute(f"DELETE FROM {ROWS} WHERE {plan.aside}")
+
+
 def _results(con: duckdb.DuckDBPyConnection, plan: _Plan) -> Staged:
     """Counts by mask, then by bit: both in the database, since a mask may be different in every row."""
-    masks = ", ".join(f"__mask{number}" for number in range(len(plan.masks)))
+    masks = ", ".join(plan.mask_names)
     on = f"NOT ({plan.aside})"
     sums = [
         f"coalesce(sum(n) FILTER ({bit_sql(number)}{'' if _judges_all(check) else ' AND ' + on}), 0)"
@@ -273,7 +336,7 @@ def _results(con: duckdb.DuckDBPyConnection, plan: _Plan) -> Staged:
     ]
     # fetchall, not fetchone: a result that is not read to its end keeps the connection busy.
     (row,) = con.execute(
-        f"WITH counted AS (SELECT {masks}, count(*) AS n FROM {ALL} GROUP BY ALL) "
+        f"WITH counted AS (SELECT {masks}, count(*) AS n FROM {ROWS} GROUP BY ALL) "
         f"SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER ({plan.aside}), 0), {', '.join(sums)} FROM counted"
     ).fetchall()
     read, aside, counts = int(row[0]), int(row[1]), [int(value) for value in row[2:]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from hitherto import FeatureView, Field
@@ -13,6 +14,7 @@ from hitherto.errors import SourceError
 from hitherto.materialization.staging import SourceRows, export_quarantine, stage_rows, view_relation
 from hitherto.offline.duckdb.connection import Limits, connect
 from hitherto.sources.files import list_files
+from hitherto.sources.relation import time_ranges
 from hitherto.timeline import Interval
 from hitherto.types import Float64, Int64, String
 from journeys.projects import Project, micros, source, table, view
@@ -87,3 +89,30 @@ def test_a_checked_value_is_staged_in_its_declared_type(project: Project, con: d
     )
     assert (staged.rows_read, staged.rows_quarantined) == (2, 1)
     assert con.execute("select whole, value from staged").fetchall() == [(1, 1.0)]
+
+
+def test_a_run_reads_only_the_files_that_reach_into_its_interval(
+    project: Project, con: duckdb.DuckDBPyConnection
+) -> None:
+    folder = project.folder / "data" / "many"
+    folder.mkdir(parents=True)
+    for day in (1, 2, 3):
+        pq.write_table(table([("a", day, float(day)), ("b", day + 0.5, float(day))]), folder / f"{day}.parquet")
+    one = view(source=source(path="data/many"))
+    files = list_files(one.source, root=project.folder)
+    reached = time_ranges(con, one.source, files, root=project.folder)
+    (folder / "1.parquet").unlink()
+    (folder / "3.parquet").unlink()
+    found = stage_rows(con, SourceRows(one, reached, project.folder), Interval(micros(2), micros(3)))
+    assert found.rows_read == 2
+    with pytest.raises(SourceError):
+        stage_rows(con, SourceRows(one, files, project.folder), Interval(micros(2), micros(3)))
+
+
+def test_an_interval_that_no_file_reaches_into_has_no_rows(project: Project, con: duckdb.DuckDBPyConnection) -> None:
+    project.deliver([("a", 1, 1.0)])
+    rows = rows_of(project, view())
+    reached = time_ranges(con, rows.view.source, rows.files, root=project.folder)
+    assert (
+        stage_rows(con, SourceRows(rows.view, reached, project.folder), Interval(micros(5), micros(6))).rows_read == 0
+    )

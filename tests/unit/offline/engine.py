@@ -48,9 +48,10 @@ def write(
 ) -> WrittenSegment:
     """A segment of rows, in the order given."""
     con.register("given", staged(view, rows))
-    con.execute("create or replace temp table staged as select * from given")
+    con.execute(f"create or replace table staged as select * from given order by {segments.clustering(view)}")
     con.unregister("given")
-    return segments.write(con, view, relation="staged", path=path, row_bytes=row_bytes_sql(view))
+    superseded = segments.drop_superseded(con, view, "staged", row_bytes_sql(view))
+    return segments.write(con, view, relation="staged", path=path, superseded=superseded)
 
 
 def reads(written: WrittenSegment, *intervals: tuple[int, int]) -> SegmentRead:

@@ -16,7 +16,7 @@ from hitherto.offline.plan import SegmentRead
 from hitherto.types import DataType, Float64, Int64, String
 from unit.offline.engine import Row, engine, reads, visible, write
 
-SOURCE = ParquetSource("x.parquet", timestamp_field="at")
+SOURCE = ParquetSource("x.parquet", timestamp_field="at", created_timestamp_field="made", known_timestamp_field="known")
 
 
 def view_of(*kinds: DataType, **changes: Any) -> FeatureView:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from typing import Any
 
 import duckdb
@@ -105,3 +106,23 @@ def test_edges_rise_and_span_the_range(low: float, high: float) -> None:
     assert edges[0] <= low
     assert 1 <= len(edges) <= 24
     assert len(edges) == 1 or edges[-1] >= high
+
+
+def test_mean_and_spread_keep_their_digits_far_from_zero_and_give_way_to_overflow() -> None:
+    values = [1e12 + step / 7 for step in range(1000)]
+    one = FeatureView(
+        "far",
+        entities=[Entity("rider", join_keys={"k": Int64})],
+        source=ParquetSource("a.parquet", timestamp_field="ts"),
+        schema=[Field("f", Float64), Field("huge", Float64), Field("same", Float64)],
+    )
+    with duckdb.connect() as con:
+        con.execute(
+            "CREATE TABLE t AS SELECT unnest($1::DOUBLE[]) AS f, unnest($2::DOUBLE[]) AS huge, 0.1::DOUBLE AS same",
+            [values, [1.7e308, -1.7e308] * 500],
+        )
+        found = profile.compute(con, "t", one)["features"]
+    assert found["f"]["mean"] == pytest.approx(statistics.fmean(values), rel=1e-15)
+    assert found["f"]["stddev"] == pytest.approx(statistics.stdev(values), rel=1e-6)
+    assert found["huge"]["stddev"] is None
+    assert (found["same"]["mean"], found["same"]["stddev"]) == (0.1, 0.0)

@@ -41,6 +41,18 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
+def another(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A second connection to the same database, for another thread: it sees the tables, not the temporary ones."""
+    other = con.cursor()
+    try:
+        other.execute("set timezone = 'UTC'")
+        other.execute("set enable_progress_bar = false")
+        yield other
+    finally:
+        other.close()
+
+
+@contextmanager
 def storage_errors(what: str) -> Iterator[None]:
     """Turn the engine's and the system's errors into ours; `what` names the object and the step."""
     try:
