@@ -65,7 +65,7 @@ class _ColumnHash:
 
     def _update_chunk(self, chunk: pa.Array) -> None:
         kind = chunk.type
-        # Most columns have no null and no NaN: not making masks for them takes a third off the whole.
+        # Most columns have no null and no NaN: not making masks for them takes a sixth off the whole.
         self.validity.update(
             _fixed_bytes(chunk.is_valid().cast(pa.uint8())) if chunk.null_count else b"\x01" * len(chunk)
         )
