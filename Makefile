@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo test bench bench-full bench-peers bench-setup lint format clean
 
 help:
 	@echo "make demo     the whole of Hitherto on a year of flights, in about a screen"
 	@echo "make test     every check and test"
 	@echo "make bench    the benchmarks in a small size, within ten minutes; see docs/benchmarks.md"
+	@echo "make bench-full  the same in full size, within forty minutes; writes docs/benchmarks.md"
 	@echo "make lint     style, types and layers only"
 	@echo "make format   put the style right"
 	@echo "make setup    $(VENV), with uv where it is installed, else with venv and pip"
@@ -43,12 +44,20 @@ demo: setup
 test: lint
 	$(BIN)/pytest -n $(JOBS) --cov
 
-bench: setup
-	$(BIN)/python -m benchmarks.startup
-	$(BIN)/python -m benchmarks.training_set --rows 1000000 --entities 100000
-	$(BIN)/python -m benchmarks.materialization --rows 1000000
-	$(BIN)/python -m benchmarks.lookup --keys 100000
-	$(BIN)/python -m benchmarks.serving --keys 100000
+# Peers (Feast) live in an environment of their own, $(VENV)-peers, which is made when it is missing.
+bench: bench-setup
+	$(BIN)/python -m benchmarks --size small
+
+bench-full: bench-setup
+	$(BIN)/python -m benchmarks --size full
+
+bench-peers: setup
+	$(BIN)/python -m benchmarks.peers
+
+bench-setup: setup
+	@$(BIN)/python -c 'import matplotlib' 2> /dev/null || { \
+		if command -v uv > /dev/null; then uv pip install --quiet --python $(BIN)/python --editable '.[bench]'; \
+		else $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'; fi; }
 
 lint: setup
 	$(BIN)/ruff check .
@@ -61,5 +70,5 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist hitherto-demo feature_repo/.hitherto
+	rm -rf $(VENV) $(VENV)-peers benchmarks/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist hitherto-demo feature_repo/.hitherto
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

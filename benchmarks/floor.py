@@ -13,6 +13,7 @@ from typing import Any
 
 import hiredis
 import lmdb
+import redis
 import uvicorn
 
 BODY = b"x" * 900
@@ -51,20 +52,26 @@ class Pipeline(asyncio.Protocol):
 def lmdb_get(folder: str) -> Get:
     environment = lmdb.open(folder, readonly=True, readahead=False)
 
+    with environment.begin() as transaction:
+        key = next(transaction.cursor().iternext(values=False))
+
     async def get() -> Any:
         with environment.begin() as transaction:
-            return transaction.get(b"i1;")
+            return transaction.get(key)
 
     return get
 
 
 def redis_get(socket: str) -> Get:
     connection: list[Any] = []
+    with redis.Redis(unix_socket_path=socket) as client:
+        key = next(key for key in client.scan_iter(match="bench:fv:*") if b"{" in key)
+    command = b"*2\r\n$3\r\nGET\r\n$%d\r\n%b\r\n" % (len(key), key)
 
     async def get() -> Any:
         if not connection:
             connection.append((await asyncio.get_running_loop().create_unix_connection(Pipeline, socket))[1])
-        return await connection[0].ask(b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n")
+        return await connection[0].ask(command)
 
     return get
 

@@ -1,15 +1,16 @@
--- wrk: POST /get-online-features with ROWS random keys below KEYS and ten features, with a bearer token
+-- wrk: POST /get-online-features with the bodies of the file BODIES, one a line, in turn, with the bearer token TOKEN
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer " .. (os.getenv("TOKEN") or "")
-local rows = tonumber(os.getenv("ROWS") or "1")
-local keys = tonumber(os.getenv("KEYS") or "100000")
-local features = {}
-for i = 0, 9 do features[#features + 1] = '"fv:f' .. i .. '"' end
-local head = '{"features":[' .. table.concat(features, ",") .. '],"entities":{"user_id":['
-math.randomseed(42)
+if os.getenv("TOKEN") then
+  wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")
+end
+local requests, at = {}, 0
+init = function()
+  for line in io.lines(os.getenv("BODIES")) do
+    requests[#requests + 1] = wrk.format(nil, "/get-online-features", nil, line)
+  end
+end
 request = function()
-  local ids = {}
-  for i = 1, rows do ids[i] = math.random(0, keys - 1) end
-  return wrk.format(nil, "/get-online-features", nil, head .. table.concat(ids, ",") .. "]}}")
+  at = at % #requests + 1
+  return requests[at]
 end

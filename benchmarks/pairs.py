@@ -1,100 +1,75 @@
-"""Measuring side by side: A B A B ..., the ratio within each pair, its median with its spread; results as JSON."""
+"""Measuring side by side: A B A B ..., the ratio within each round, its median with its spread.
+
+A side is a function that does the task once and returns how many seconds it took. `timed` makes one of a function that just
+does it; a side that runs in another process brings the seconds from there.
+"""
 
 from __future__ import annotations
 
 import gc
-import json
 import multiprocessing
-import os
-import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hitherto import __version__
-
-RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("duckdb", "pyarrow", "polars", "lmdb", "redis", "hiredis", "fastapi", "uvicorn")
+Side = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Ours against a peer on one task. Times are medians in seconds; the ratio is the peer's time over ours, pair by pair."""
+class Spread:
+    """The median of some values, with the lowest and the highest of them."""
 
-    task: str
-    peer: str
-    ours_seconds: float
-    peer_seconds: float
-    ratio: float
+    median: float
     lowest: float
     highest: float
-    pairs: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.task:44} ours {_shown(self.ours_seconds):>9}   {self.peer:34} {_shown(self.peer_seconds):>9}   "
-            f"ratio {self.ratio:6.2f} ({self.lowest:.2f} to {self.highest:.2f}, {self.pairs} pairs)"
-        )
+    count: int
 
 
-def compare(
-    task: str,
-    ours: Callable[[], Any],
-    peer: Callable[[], Any],
-    *,
-    against: str,
-    pairs: int = 5,
-    of: int = 1,
-    before: Callable[[], Any] | None = None,
-) -> Comparison:
-    """Run pairs, ours first in one and the peer first in the next, and print what came out.
+def spread(values: list[float]) -> Spread:
+    return Spread(median(values), min(values), max(values), len(values))
+
+
+def rounds(sides: Mapping[str, Side], count: int, *, before: Callable[[], Any] | None = None) -> dict[str, list[float]]:
+    """The seconds of each side in each round. Every other round goes through the sides backwards.
 
     Args:
-        task: What is done.
-        ours, peer: Do it.
-        against: The peer's name.
-        pairs: How many.
-        of: How many tasks one call does; times are of one task.
+        sides: Name -> side, ours first.
+        count: How many rounds.
         before: Called before each measurement, not timed.
     """
-    times: list[tuple[float, float]] = []
-    for number in range(pairs):
-        order = (ours, peer) if number % 2 == 0 else (peer, ours)
-        found = {way: seconds(way, before=before) / of for way in order}
-        times.append((found[ours], found[peer]))
-    return summarise(task, times, against=against)
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(count):
+        for name in list(sides) if number % 2 == 0 else list(sides)[::-1]:
+            if before is not None:
+                before()
+            gc.collect()
+            taken[name].append(sides[name]())
+    return taken
 
 
-def summarise(task: str, times: list[tuple[float, float]], *, against: str) -> Comparison:
-    """The comparison of measured pairs (ours, the peer's), printed."""
-    ratios = [peer / ours for ours, peer in times]
-    result = Comparison(
-        task,
-        against,
-        median(ours for ours, _ in times),
-        median(peer for _, peer in times),
-        median(ratios),
-        min(ratios),
-        max(ratios),
-        len(times),
-    )
-    print(result, flush=True)
-    return result
+def timed(call: Callable[..., Any], *args: Any, of: int = 1) -> Side:
+    """A side of a call that does not measure itself; `of` is how many tasks one call does."""
+
+    def side() -> float:
+        began = time.perf_counter()
+        call(*args)
+        return (time.perf_counter() - began) / of
+
+    return side
 
 
-def seconds(call: Callable[[], Any], *, before: Callable[[], Any] | None = None) -> float:
-    """How long a call takes."""
-    if before is not None:
-        before()
-    gc.collect()
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def times_its_speed(ours: list[float], theirs: list[float]) -> list[float]:
+    """In each round, the peer's time over ours: above 1 we are faster."""
+    return [peer / mine for mine, peer in zip(ours, theirs, strict=True)]
+
+
+def times_its_time(ours: list[float], theirs: list[float]) -> list[float]:
+    """In each round, our time over the peer's: how many times its time we take."""
+    return [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
 
 
 def peak_megabytes(call: Callable[..., Any], *args: Any) -> int:
@@ -105,53 +80,13 @@ def peak_megabytes(call: Callable[..., Any], *args: Any) -> int:
 
 def _peak(call: Callable[..., Any], args: tuple[Any, ...]) -> int:
     call(*args)
-    # Not getrusage: its peak outlives exec, so a process would begin with its parent's.
-    status = dict(line.split(":", 1) for line in _lines("/proc/self/status"))
-    return int(status["VmHWM"].split()[0]) // 1024 if status else 0
+    return peak_of_this_process()
 
 
-def write(name: str, size: dict[str, int], comparisons: list[Comparison], **facts: Any) -> Path:
-    """Write what was measured, with versions and machine, to results/NAME-SIZE.json."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{'-'.join([name, *(f'{count}{what}' for what, count in size.items())])}.json"
-    found = {
-        "benchmark": name,
-        "size": size,
-        "comparisons": [{key: _rounded(value) for key, value in asdict(one).items()} for one in comparisons],
-        **{key: _rounded(value) for key, value in facts.items()},
-        "machine": machine(),
-    }
-    path.write_text(json.dumps(found, indent=2) + "\n")
-    return path
-
-
-def machine() -> dict[str, Any]:
-    """Where and with what it was measured. The load average says who else was at work."""
-    cpu = next(
-        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ""
-    )
-    return {
-        "cpu": cpu or platform.processor(),
-        "cores": os.cpu_count(),
-        "load_average": [round(one, 2) for one in os.getloadavg()],
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "hitherto": __version__,
-        "packages": {name: version(name) for name in PACKAGES},
-    }
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _shown(value: float) -> str:
-    if value >= 1:
-        return f"{value:.2f} s"
-    return f"{value * 1e3:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.1f} us"
+def peak_of_this_process() -> int:
+    """In MB. Not getrusage: its peak outlives exec, so a process would begin with its parent's."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return 0
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
