@@ -1,12 +1,16 @@
-"""What holds for all properties: the histories are short, so a key is hot from three rows on, and both joins are tried."""
+"""What holds for all properties: the histories are short, so blocks, chunks and many rows are too, and every way is tried."""
 
 from __future__ import annotations
 
 import pytest
 
-from hitherto.offline.duckdb import segments
+from hitherto.offline.duckdb import finding, search
 
 
 @pytest.fixture(autouse=True)
-def _few_rows_make_a_key_hot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "HOT_ROWS", 2)
+def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "FEW", 2)
+    monkeypatch.setattr(search, "BLOCK", 3)
+    monkeypatch.setattr(finding, "CHUNK", 5)
+    # Some histories have more rows than are asked for, others fewer.
+    monkeypatch.setattr(finding, "SPARSE", 1)

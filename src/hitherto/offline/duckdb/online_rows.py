@@ -57,7 +57,7 @@ def changed_winners(
     keep_from: int | None,
     restore: bool = False,
 ) -> Generator[pa.RecordBatch, None, None]:
-    """(key, value) for every key that has a row in the interval before or after the run; a null value removes the key.
+    """(key, value, bucket) for every key that has a row in the interval before or after the run; a null value removes the key.
 
     Args:
         before: The published state as the run found it.
@@ -84,15 +84,15 @@ def changed_winners(
         f"select {_key(view, prefix='t.')} as key, {value} as value from __touched t "
         f"left join ({greatest_rows(view, after, keys='__touched')}) w on {key_join(view, 't', 'w')} order by key"
     )
-    yield from _stream(con, view, after, query)
+    yield from _stream(con, view, after, f"select key, value, {bucket_sql('key')} as bucket from ({query})")
 
 
 def encoded(
     con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, *, sequence: int
 ) -> Generator[pa.RecordBatch, None, None]:
-    """(key, value) of every row of a relation, in the order of keys and then of rows: a push."""
-    query = f"select {_key(view)} as key, {_value(view, sequence)} as value from {relation} order by {order_by(view)}"
-    yield from _stream(con, view, (), query)
+    """(key, value, bucket) of every row of a relation, in the order of keys and then of rows: a push."""
+    rows = f"select {_key(view)} as key, {_value(view, sequence)} as value from {relation} order by {order_by(view)}"
+    yield from _stream(con, view, (), f"select key, value, {bucket_sql('key')} as bucket from ({rows})")
 
 
 def _forgotten(keep_from: int | None) -> str:

@@ -1,8 +1,8 @@
 """Writing and checking segments.
 
 A segment is one DuckDB file: `rows`, clustered by key and the order of rows; `keys`, a dictionary from key columns to the
-integer key id, where the key is not an integer itself; `hot`, the keys with more than 64 rows; `winners`, for each key and
-available time the row that is the greatest of all that were available by then, where that is not simply the newest row.
+integer key id, where the key is not an integer itself; `winners`, for each key and available time the row that is the greatest of
+all that were available by then, where that is not simply the newest row.
 Row ids of `rows` follow the order, so "the greatest" of a key is the highest row id; the writer proves it for every file.
 """
 
@@ -37,8 +37,6 @@ from hitherto.offline.duckdb.names import (
 )
 from hitherto.sql import quote, quote_all, text
 
-# A join of all pairs beats ASOF up to about a hundred rows per key where one row in ten is asked for, up to fewer where more are.
-HOT_ROWS = 64
 _PACKED = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "TIMESTAMP", "DATE"})
 
 
@@ -125,7 +123,6 @@ def write(
         try:
             with _attached(con, temporary, read_only=False):
                 _write_rows(con, view, relation)
-                _write_hot(con)
                 keys, indexed = _write_winners(con, view)
                 con.execute("checkpoint __new")
             # The disk takes the file while it is read back.
@@ -194,13 +191,6 @@ def _write_rows(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str
 def _compression(kind: str) -> str:
     """Whole numbers are packed without trying what else there is: 0.1 s of 0.65 s for 1 M rows of 15 columns, same size."""
     return " using compression bitpacking" if kind in _PACKED else ""
-
-
-def _write_hot(con: duckdb.DuckDBPyConnection) -> None:
-    """Name the keys whose rows are too many to join them all (see point_in_time.py)."""
-    con.execute(
-        f"create table __new.hot as select {KEY} from __new.rows group by {KEY} having count(*) > {HOT_ROWS} order by {KEY}"
-    )
 
 
 def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> tuple[int, bool]:
