@@ -22,6 +22,7 @@ from hitherto.materialization.recovery import recover_locked
 from hitherto.materialization.report import MaterializationReport, RunReport
 from hitherto.materialization.runner import owes_online, run_interval
 from hitherto.offline.duckdb.connection import connect
+from hitherto.registry import ledger
 from hitherto.registry.records import SourceFile, ViewVersion
 from hitherto.sources.files import list_files
 from hitherto.sources.relation import time_ranges
@@ -127,8 +128,9 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
         with connect(context.limits) as con:
             read = time_ranges(con, source, changed, root=context.root)
     files = planner.with_known_times(files, observations, read)
+    since = _served_since(context, version)
     if not wanted.incremental:
-        return planner.explicit(files, wanted.start, wanted.end)
+        return planner.explicit(files, wanted.start, wanted.end, since=since)
     published = [
         run for run in context.registry.runs(view=version.view, state="published") if run.version == version.version
     ]
@@ -139,7 +141,22 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
         published,
         end=wanted.end,
         lookback=version.definition.lookback_micros,
+        since=since,
     )
+
+
+def _served_since(context: RunContext, version: ViewVersion) -> int | None:
+    """Where the first range begins that the serving version has published, if this one is to take its place.
+
+    It takes over when it has published all that the other had (semantics 6). With a later known time its own rows may begin
+    later, and without this it never would.
+    """
+    others = context.registry.view_versions(version.view)
+    serving = [one for one in others if one.serving_from is not None and one.serving_until is None]
+    if not serving or serving[0].version == version.version:
+        return None
+    covered = ledger.covered(context.registry.publications(version.view, serving[0].version))
+    return covered[0].start if covered else None
 
 
 def _fresh(context: RunContext, version: ViewVersion) -> ViewVersion:

@@ -36,9 +36,11 @@ def with_known_times(
     return tuple(times.get(file.identity, file) for file in files)
 
 
-def explicit(files: Sequence[SourceFile], start: int | None, end: int) -> Work:
-    """One interval, as asked; without a start, from the earliest row of the source."""
+def explicit(files: Sequence[SourceFile], start: int | None, end: int, *, since: int | None = None) -> Work:
+    """One interval, as asked; without a start, from the earliest row of the source, or from `since` if that is earlier."""
     begin = start if start is not None else earliest(files)
+    if start is None and begin is not None and since is not None:
+        begin = min(begin, since)
     if begin is None:
         return Work((), tuple(files))
     if begin >= end and start is None:
@@ -58,6 +60,7 @@ def incremental(
     *,
     end: int,
     lookback: int | None,
+    since: int | None = None,
 ) -> Work:
     """Stale ranges up to the watermark, then [watermark, end).
 
@@ -68,10 +71,11 @@ def incremental(
         runs: Its published runs; each has computed its interval from the files of its time.
         end: Where to go to.
         lookback: How far after a changed row its change can be felt, microseconds; None is for ever.
+        since: Where the first run begins at the latest.
     """
     watermark = ledger.watermark(publications)
     if watermark is None:
-        return explicit(files, None, end)
+        return explicit(files, None, end, since=since)
     stale = union(stale_ranges(files, observations, publications, runs, watermark=watermark, lookback=lookback))
     until_end = Interval(MIN_INSTANT, max(end, MIN_INSTANT + 1))
     capped = [part for part in (one.intersect(until_end) for one in stale) if part]

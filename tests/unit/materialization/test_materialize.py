@@ -479,6 +479,19 @@ def test_a_new_version_serves_only_when_it_has_all_that_the_old_one_had(project:
     assert_parity(project.store, ["readings:twice"])
 
 
+@pytest.mark.parametrize("incremental", [False, True])
+def test_a_new_version_whose_rows_are_known_later_takes_over_too(project: Project, incremental: bool) -> None:
+    project.deliver(ROWS)
+    project.store.apply([view()])
+    project.store.materialize()
+    project.store.apply([view(source=source(known_after="30m"))])
+    project.at(25)
+    (project.store.materialize_incremental if incremental else project.store.materialize)()
+    old, new = project.store.registry.view_versions("readings")
+    assert (old.serving_until, new.serving_from) == (micros(25), micros(25))
+    assert_parity(project.store, ["readings:value"])
+
+
 def test_the_old_version_serves_while_two_newer_ones_are_being_made(project: Project) -> None:
     project.deliver(ROWS)
     project.store.apply([view()])
