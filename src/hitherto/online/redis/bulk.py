@@ -2,7 +2,8 @@
 
 Each piece is an MSET of its own transaction, under a watched fencing token: WATCH makes the piece atomic with the check of
 the token; measured, it costs nothing against plain MSET, where Lua costs a third. The server never waits for us: while it
-executes a piece, the next one is on its way, and the one after that is being framed on another thread.
+executes a piece, the next one is on its way, and the one after that is being framed on another thread. A piece whose
+transaction is refused is set by a script.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import ResponseError
 
 from hitherto.online.batches import column, require_values
-from hitherto.online.redis.framing import EXEC, MULTI, UNWATCH, framed_keys, mset, pack
+from hitherto.online.redis.framing import EXEC, MULTI, UNWATCH, framed_keys, framed_rows, mset, of_rows, pack
 from hitherto.online.redis.keyspace import token_key
-from hitherto.online.redis.scripts import FENCED
+from hitherto.online.redis.scripts import FENCED, SET_ROWS
 from hitherto.online.store import Place
 
 if TYPE_CHECKING:
@@ -27,23 +28,19 @@ if TYPE_CHECKING:
 _AHEAD = 2
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-Piece = list[bytes | memoryview]
 
 
 def load_rows(connection: Any, place: Place, batches: Iterable[pa.RecordBatch], *, token: int) -> int:
     """Write the pieces of a generation; raises redis-py's ResponseError when fenced. Returns the number of rows."""
     rows = 0
 
-    def framed(batch: pa.RecordBatch) -> Piece:
+    def framed(batch: pa.RecordBatch) -> pa.Array:
         nonlocal rows
         require_values(batch)
         rows += batch.num_rows
-        return mset(framed_keys(place, batch), column(batch, "value"))
+        return framed_rows(framed_keys(place, batch), column(batch, "value"))
 
-    refused = _send(connection, place, made_ahead(framed, batches), token)
-    while refused:
-        # The token has moved in their midst, or another writer was at work; each key comes once, so any order is right.
-        refused = _send(connection, place, refused, token)
+    _send(connection, place, made_ahead(framed, batches), token)
     return rows
 
 
@@ -83,32 +80,47 @@ def check_token(connection: Any, token: int) -> None:
 
 
 def executed(connection: Any, commands: int) -> bool:
-    """Read the answers to MULTI, so many commands, and EXEC: whether they were executed."""
+    """Read the answers to MULTI, so many commands, and EXEC: whether they were executed. Raises the first error among them."""
     for _ in range(commands + 1):
         connection.read_response()
-    return connection.read_response() is not None
+    replies = connection.read_response()
+    for reply in replies or ():
+        # A command that fails within a transaction does not fail the transaction.
+        if isinstance(reply, Exception):
+            raise reply
+    return replies is not None
 
 
-def _send(connection: Any, place: Place, pieces: Iterable[Piece], token: int) -> list[Piece]:
-    """Send pieces, each as soon as the server takes it. Returns those whose transaction the server refused."""
+def _send(connection: Any, place: Place, pieces: Iterable[pa.Array], token: int) -> None:
+    """Send pieces of framed rows, each as soon as the server takes it."""
     looking, touching = look(place), touch(place)
-    refused: list[Piece] = []
-    before: Piece | None = None
+    script = (b"EVAL", SET_ROWS.encode(), b"1", token_key(place), b"%d" % token)
+    before: pa.Array | None = None
+    again: pa.Array | None = None
     connection.send_packed_command([looking])
     for piece in pieces:
         # The rows are on their way before the answer to the look is read; only EXEC waits for it.
-        connection.send_packed_command([MULTI + touching, *piece])
-        if before is not None and not executed(connection, 2):
-            refused.append(before)
+        connection.send_packed_command([MULTI + touching, *of_rows(piece, b"MSET")])
+        again = _refused(connection, before, again)
         check_token(connection, token)
-        connection.send_packed_command([EXEC + looking])
+        # What was refused, because another writer was at work, goes to a script, which needs no second try: however
+        # busy others are, a piece is sent twice at most. Each key comes once, so any order is right.
+        connection.send_packed_command([EXEC, *(of_rows(again, *script) if again is not None else ()), looking])
         before = piece
-    if before is not None and not executed(connection, 2):
-        refused.append(before)
+    again = _refused(connection, before, again)
     check_token(connection, token)
-    connection.send_packed_command([UNWATCH])
+    connection.send_packed_command([UNWATCH, *(of_rows(again, *script) if again is not None else ())])
     connection.read_response()
-    return refused
+    if again is not None:
+        connection.read_response()
+
+
+def _refused(connection: Any, before: pa.Array | None, again: pa.Array | None) -> pa.Array | None:
+    """Read the answers to a piece's transaction, and to the script behind it. Returns the piece if it was refused."""
+    done = before is None or executed(connection, 2)
+    if again is not None:
+        connection.read_response()
+    return None if done else before
 
 
 def frame_rows(place: Place, batch: pa.RecordBatch) -> bytes:

@@ -50,10 +50,19 @@ def framed_keys(place: Place, batch: pa.RecordBatch) -> pa.Array:
     return _join(lines, heads.take(pa.array(buckets)), keys, b"\r\n")
 
 
+def framed_rows(keys: pa.Array, values: pa.Array) -> pa.Array:
+    """For each row its framed key, and its value as the next part of a command."""
+    return _join(keys, _announced(_lengths(values)), values, b"\r\n")
+
+
+def of_rows(rows: pa.Array, *command: bytes) -> list[bytes | memoryview]:
+    """One command over framed rows; it may begin with several parts."""
+    return [_head(2 * len(rows) + len(command), *command), _body(rows)]
+
+
 def mset(keys: pa.Array, values: pa.Array) -> list[bytes | memoryview]:
     """One MSET of framed keys and their values."""
-    framed = _join(keys, _announced(_lengths(values)), values, b"\r\n")
-    return [_head(2 * len(framed) + 1, b"MSET"), _body(framed)]
+    return of_rows(framed_rows(keys, values), b"MSET")
 
 
 def of_keys(command: bytes, keys: pa.Array) -> list[bytes | memoryview]:

@@ -16,6 +16,23 @@ redis.call('SET', KEYS[1], ARGV[1])
 return 1
 """
 
+# KEYS: token. ARGV: token, then row and value in turns: as an MSET has them, so that what was framed for one is sent as it is.
+# In parts, because Lua's stack holds 8,000 values.
+SET_ROWS = f"""
+local held = redis.call('GET', KEYS[1])
+if held and tonumber(held) > tonumber(ARGV[1]) then return redis.error_reply('{FENCED} ' .. held) end
+redis.call('INCRBY', KEYS[1], 0)
+for at = 2, #ARGV, 1000 do redis.call('MSET', unpack(ARGV, at, math.min(at + 999, #ARGV))) end
+return 1
+"""
+
+# KEYS: token, rows... ARGV: token.
+REMOVE_ROWS = f"""
+local held = redis.call('GET', KEYS[1])
+if held and tonumber(held) > tonumber(ARGV[1]) then return redis.error_reply('{FENCED} ' .. held) end
+return redis.call('UNLINK', unpack(KEYS, 2))
+"""
+
 # KEYS: token, places, rows... ARGV: token, member of places, sequence of the run (empty for a push), values... (empty removes).
 # Without rows it only makes the place known, and answers whether it is new. The same rule as hitherto.online.store.decide. A later row of the batch sees what an earlier one did.
 # What has changed rows touches the token, which stays the same: whoever watches it to change rows must look again.

@@ -26,7 +26,7 @@ from hitherto.online.redis.keyspace import (
     token_key,
 )
 from hitherto.online.redis.pipeline import settle
-from hitherto.online.redis.scripts import CHANGE, RAISE_TOKEN
+from hitherto.online.redis.scripts import CHANGE, RAISE_TOKEN, REMOVE_ROWS
 from hitherto.online.store import Place, Read
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class RedisOnlineStore:
         with self._connections.errors(f"the load of {place}"):
             shared = [token_key(place), places_key(place.project, place.view)]
             if not self._connections.client.eval(CHANGE, len(shared), *shared, token, place_member(place), b""):
-                self._remove_rows(place)
+                self._remove_rows(place, token=token)
             with self._connections.conversation() as connection:
                 return load_rows(connection, place, pieces(batches, rows=_PIECE_ROWS), token=token)
 
@@ -124,7 +124,7 @@ class RedisOnlineStore:
     def drop(self, place: Place) -> None:
         """See OnlineStore.drop."""
         with self._connections.errors(f"the removal of {place}"):
-            self._remove_rows(place)
+            self._remove_rows(place, token=None)
             self._connections.client.srem(places_key(place.project, place.view), place_member(place))
 
     def places(self, project: str, view: str) -> tuple[Place, ...]:
@@ -167,11 +167,15 @@ class RedisOnlineStore:
             some = pieces(batches, rows=_PIECE_ROWS)
             return change_rows(connection, place, some, token=token, sequence=sequence)
 
-    def _remove_rows(self, place: Place) -> None:
+    def _remove_rows(self, place: Place, *, token: int | None) -> None:
+        """Remove what a place holds; under a token only as long as there is no higher one, or a newer load's rows would go."""
         client = self._connections.client
         rows = client.scan_iter(match=row_head(place) + b"*", count=_SCAN_KEYS)
         while some := list(islice(rows, _SCAN_KEYS)):
-            client.unlink(*some)
+            if token is None:
+                client.unlink(*some)
+            else:
+                client.eval(REMOVE_ROWS, 1 + len(some), token_key(place), *some, token)
 
 
 def _all_keys(reads: Sequence[Read]) -> list[bytes]:
