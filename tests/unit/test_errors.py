@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import pickle
 import re
@@ -112,3 +113,10 @@ def test_a_report_travels_on_the_exception():
 def test_plain_errors_survive_a_process_boundary():
     error = pickle.loads(pickle.dumps(errors.SourceError("gone")))
     assert (type(error), str(error)) == (errors.SourceError, "gone")
+
+
+def test_of_a_long_name_only_the_beginning_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(difflib, "get_close_matches", lambda word, *_, **__: compared.append(word) or [])
+    did_you_mean("a" * 1_000_000, ["weather"])
+    assert compared == ["a" * 200]

@@ -53,12 +53,15 @@ class Deadlines:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for wait in [wait for wait, end in self.waits.items() if end <= now]:
-            del self.waits[wait]
-            wait.end()
-        self._armed = bool(self.waits)
-        if self._armed:
-            loop.call_later(self._seconds / _PARTS, self._sweep, loop)
+        try:
+            for wait in [wait for wait, end in self.waits.items() if end <= now]:
+                del self.waits[wait]
+                wait.end()
+        finally:
+            # One that fails must not leave all others without a bound.
+            self._armed = bool(self.waits)
+            if self._armed:
+                loop.call_later(self._seconds / _PARTS, self._sweep, loop)
 
 
 class Wait:

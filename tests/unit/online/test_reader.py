@@ -289,3 +289,13 @@ def test_a_row_of_another_format_is_an_error_not_a_value(store: OnlineStore, val
     store.load(WEATHER.place, [pa.record_batch({"key": [b"s3:JFK"], "value": [value]})], token=1)
     with pytest.raises(OnlineStoreError, match="written by another version"):
         lookup(store, build_plan([WEATHER]), {"airport": ["JFK"]}, now=NOW)
+
+
+def test_what_a_plan_remembers_does_not_grow_with_the_names_that_clients_choose(weather: OnlineStore) -> None:
+    put(weather, EVERYWHERE, [], [90.5], event=NOW)
+    alone, keyed = build_plan([EVERYWHERE]), build_plan([WEATHER])
+    for number in range(20):
+        assert answer_json(weather, alone, {f"n{number}": [1]})["metadata"]["feature_names"] == [f"n{number}", "oil"]
+        answer_json(weather, keyed, {"airport": ["JFK"]})
+    assert not alone.skeletons
+    assert [*keyed.skeletons] == [("airport",)]

@@ -66,3 +66,18 @@ def test_a_task_goes_on_after_its_wait_was_ended():
         return "alive"
 
     assert asyncio.run(again()) == "alive"
+
+
+def test_a_wait_that_fails_to_end_leaves_the_bounds_of_others():
+    class Failing:
+        def end(self) -> None:
+            raise ValueError
+
+    async def both() -> None:
+        deadlines = Deadlines(0.05)
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        deadlines.watch(Failing())
+        with pytest.raises(TimeoutError):
+            await wait(deadlines, 5)
+
+    asyncio.run(both())
