@@ -183,3 +183,29 @@ def test_a_file_that_is_no_environment_is_an_error_of_the_store(store: LmdbOnlin
 def test_a_full_disk_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="Free some space"), environment.store_errors(tmp_path):
         raise lmdb.DiskError("No space left on device")
+
+
+@pytest.mark.parametrize("moment", ["looking", "trusting"])
+def test_an_environment_that_another_thread_closes_meanwhile_is_not_trusted(
+    store: LmdbOnlineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store.load(PLACE, [batch({b"a": row(b"1")})], token=1)
+    assert store.read(PLACE, [b"a"]) == [row(b"1")]
+    folder = store._folder(PLACE)
+    opened = environment.OPEN._open[folder]
+    opened.trusted_until = 0.0
+    name = {"looking": "identity_of", "trusting": "monotonic"}[moment]
+    real = getattr(environment, name)
+
+    def closing(*given: Path) -> object:
+        found = real(*given)
+        if not opened.closed:
+            environment.OPEN.close(folder)
+        return found
+
+    monkeypatch.setattr(environment, name, closing)
+    if moment == "trusting":
+        # It is closed between the look and its use; from then on nobody uses it.
+        with pytest.raises(OnlineStoreError):
+            store.read(PLACE, [b"a"])
+    assert store.read(PLACE, [b"a"]) == [row(b"1")]

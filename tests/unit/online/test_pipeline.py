@@ -251,6 +251,44 @@ def test_a_connection_that_was_closed_is_opened_again_and_asked_once_more(url: s
     asyncio.run(ask())
 
 
+def test_a_server_slower_than_it_is_asked_is_not_asked_on_until_it_has_caught_up(tmp_path: Path) -> None:
+    at = f"unix://{tmp_path}/s.sock"
+
+    async def ask() -> None:
+        allowed, received = asyncio.Semaphore(0), bytearray()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while piece := await reader.read(1 << 20):
+                received.extend(piece)
+                for _ in range(piece.count(b"MGET")):
+                    await allowed.acquire()
+                    writer.write(b"*1\r\n$1\r\na\r\n")
+
+        async with listening(at, serve):
+            store = RedisOnlineStore(at, timeout=60)
+            asked = [asyncio.create_task(store.read_async(PLACE, [key])) for key in KEYS[:3]]
+            while received.count(b"MGET") < 3:
+                await asyncio.sleep(0.01)
+            connection: Any = store._connections.of_running_loop()._connection
+            # The server answers, so it is not silent; but the next question has waited for too long.
+            allowed.release()
+            await asked[0]
+            connection._waiting[0].asked -= 61
+            connection._watch()
+            with pytest.raises(OnlineStoreUnavailable, match="did not answer within 60 s"):
+                await store.read_async(PLACE, KEYS[:1])
+            assert received.count(b"MGET") == 3
+            # What was asked before is answered, and so is what comes then.
+            allowed.release()
+            allowed.release()
+            assert await asyncio.gather(*asked) == [[b"a"]] * 3
+            connection._watch()
+            allowed.release()
+            assert await store.read_async(PLACE, KEYS[:1]) == [b"a"]
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize(
     ("reply", "kind", "said"),
     [

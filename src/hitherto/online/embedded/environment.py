@@ -38,6 +38,8 @@ class Environment:
             # Slots of readers that were killed would keep old pages alive for ever.
             self._lmdb.reader_check()
             self.identity = identity_of(path)
+        self.closed = False
+        """Set before it is closed: whoever looks at it meanwhile, or trusts it a moment later, must find another one."""
         self.trusted_until = 0.0
         """Until when nobody looks whether it is still the one in the folder, on `time.monotonic`.
 
@@ -84,12 +86,12 @@ class Environment:
 
     def leave_to_parent(self) -> None:
         """Let go of it in a forked child. Its locks may be held by threads that exist in the parent only."""
-        self.trusted_until = 0.0
+        self.closed = True
         self._lmdb.close()
 
     def close(self) -> None:
         """Close it, once nobody reads or writes."""
-        self.trusted_until = 0.0
+        self.closed = True
         with self._writing, self._reading:
             self._lmdb.close()
 
@@ -105,10 +107,10 @@ class Environments:
         os.register_at_fork(after_in_child=self._note_fork)
 
     def find(self, path: Path) -> Environment | None:
-        """The environment at a path, or None if there is none. It may be used until `trusted_until` without asking again."""
+        """The environment at a path, or None if there is none. Until `trusted_until`, or until closed, it may be used without asking again."""
         known = self._of_this_process().get(path)
         identity = identity_of(path)
-        if known is not None and known.identity == identity:
+        if known is not None and known.identity == identity and not known.closed:
             known.trusted_until = monotonic() + _TRUST_SECONDS
             return known
         if identity is None:

@@ -59,7 +59,7 @@ class LmdbOnlineStore:
         """See OnlineStore.read."""
         environment = self._environments.get(place)
         try:
-            if environment is None or monotonic() >= environment.trusted_until:
+            if environment is None or environment.closed or monotonic() >= environment.trusted_until:
                 environment = OPEN.find(self._folder(place))
                 if environment is None:
                     return [None] * len(keys)

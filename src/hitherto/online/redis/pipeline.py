@@ -4,7 +4,8 @@ redis-py's asyncio client takes a connection, writes, and wakes a task, for each
 Here a question is an entry in a queue, and replies come in the order of the questions. Nobody may take an entry out: a
 caller that has lost interest throws its reply away, so no reply can ever reach another caller. The connection is dropped
 when it breaks, when the server is silent beyond the timeout, and when a reply is not what was asked for; everybody who
-waits is told, and the next question opens a new one.
+waits is told, and the next question opens a new one. A server that answers, but is asked for more than it can do, is not
+asked on while the oldest question has waited beyond the timeout: or all would wait ever longer, and nobody be served.
 """
 
 from __future__ import annotations
@@ -49,9 +50,17 @@ class Pipeline:
         self._unsent: list[Question] = []
         self._connection: Connection | None = None
         self._opening: asyncio.Task[None] | None = None
+        self.overloaded = False
+        """Whether the oldest question had waited beyond the timeout when the connection last looked."""
 
     def ask(self, keys: list[bytes], done: Done) -> None:
-        """The values of keys: `done` gets them, or the error, in a later turn of the loop; it must not raise."""
+        """The values of keys: `done` gets them, or the error, in a later turn of the loop; it must not raise.
+
+        While the server is overloaded it gets a TimeoutError at once.
+        """
+        if self.overloaded:
+            done(exceptions.TimeoutError("the server answers more slowly than it is asked"))
+            return
         if not self._unsent:
             # Whatever else is asked in this turn joins.
             self._loop.call_soon(self._flush)
@@ -67,7 +76,7 @@ class Pipeline:
     def lost(self, connection: Connection, questions: list[Question], error: Exception) -> None:
         """A connection is gone. If it only broke, each question is asked once more: reading twice does no harm."""
         if self._connection is connection:
-            self._connection = None
+            self._connection, self.overloaded = None, False
         # What redis-py calls a timeout is no ConnectionError: a slow server is not asked twice.
         broke = type(error) is exceptions.ConnectionError
         repeated = [one for one in questions if broke and not one.again]
@@ -200,9 +209,11 @@ class Connection(asyncio.Protocol):
         self._pipeline.lost(self, questions, error)
 
     def _watch(self) -> None:
-        now = self._loop.time()
-        if self._waiting and now - max(self._waiting[0].asked, self._heard) >= self._timeout:
+        too_old = self._loop.time() - self._timeout
+        if self._waiting and max(self._waiting[0].asked, self._heard) <= too_old:
             self.drop(exceptions.TimeoutError("no reply"))
+        # Asked here, once for all questions: to read the clock at each takes longer than to queue it.
+        self._pipeline.overloaded = bool(self._waiting) and self._waiting[0].asked <= too_old
         self._watching = bool(self._waiting)
         if self._watching:
             self._loop.call_later(self._timeout / _CHECKS, self._watch)
