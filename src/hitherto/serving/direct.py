@@ -27,10 +27,13 @@ PATH = b"/get-online-features"
 MOST_WAITING = 64
 """Pipelined lookups of one connection that may wait for the store; what comes behind them is not read meanwhile."""
 _END_OF_HEAD = b"\r\n\r\n"
-# A client's requests differ in the digits of content-length at most.
-_MOST_HEADS = 8
+# A client's requests differ in the digits of content-length at most; what is longer is not kept.
+_MOST_HEADS, _LONGEST_HEAD = 8, 4_096
 # A body of no known length, and a change of protocol.
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade"))
+
+
+_BAD_REQUEST = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n"
 
 
 class _Unfinished:
@@ -125,6 +128,30 @@ class DirectProtocol(BoundedProtocol):
         self._waiting.clear()
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        """The client takes its answers again."""
+        super().resume_writing()
+        if self._waiting:
+            self.write_answers()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed, once all that was asked before is answered. Nothing behind it is read."""
+        route = self._route
+        if not self._waiting or route is None:
+            super().send_400_response(msg)
+            return
+        self._stop_timer()
+        self._exchange, self._between = None, False
+        self.flow.pause_reading()
+        if self.pipeline:
+            # The last of the app's answers is the last of all.
+            self.cycle.keep_alive = False
+            return
+        refusal = Exchange(self, route.lookups)
+        refusal.status, refusal.answer, refusal.closes = 400, msg.encode("ascii"), True
+        refusal.head = _BAD_REQUEST % len(refusal.answer)
+        self._waiting.append(refusal)
+
     def shutdown(self) -> None:
         """The server ends: what has been asked is still answered."""
         if self._exchange is None and not self._waiting:
@@ -157,7 +184,12 @@ class DirectProtocol(BoundedProtocol):
         head, found, _ = self._first.partition(_END_OF_HEAD)
         # What came in pieces, or behind another request, is not worth the trouble. The parser may take a bare line feed
         # for the end of a line; then this would not be where the head ends.
-        if found and head.startswith(b"POST ") and head.count(b"\n") == head.count(b"\r\n"):
+        if (
+            found
+            and len(head) <= _LONGEST_HEAD
+            and head.startswith(b"POST ")
+            and head.count(b"\n") == head.count(b"\r\n")
+        ):
             if len(self._heads) >= _MOST_HEADS or self._granted_by is not granted_by:
                 self._heads.clear()
             self._heads[head] = int(dict(self.headers)[b"content-length"])
@@ -183,9 +215,17 @@ class DirectProtocol(BoundedProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
+        before = self.cycle
         if self._waiting:
             self.cycle = _Unfinished()  # type: ignore[assignment]  # it is looked at, and replaced, by the next line
-        super().on_headers_complete()
+        try:
+            super().on_headers_complete()
+        finally:
+            if isinstance(self.cycle, _Unfinished):
+                # The target is no URL.
+                self.cycle = before
+        if self._closing:
+            self.cycle.keep_alive = False
 
     def write_answers(self) -> None:
         """Send what has been answered, up to the first lookup that still waits."""
@@ -194,7 +234,8 @@ class DirectProtocol(BoundedProtocol):
             # Whoever has closed it wants no more.
             waiting.clear()
             return
-        while waiting and waiting[0].head:
+        # What a client does not read is not piled up in the socket's buffer: `resume_writing` goes on.
+        while waiting and waiting[0].head and not self.flow.write_paused:
             exchange = waiting.popleft()
             closes = exchange.closes
             if self._closing and not (waiting or self.pipeline or self._exchange):
@@ -237,9 +278,10 @@ class DirectProtocol(BoundedProtocol):
         """Close a connection that has been idle for long enough."""
         self.timeout_keep_alive_task = None
         left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        app_runs = self.cycle is not None and not self.cycle.response_complete
         if left > 0:
             self._look_again(left)
-        elif self._waiting:
+        elif self._waiting or self._exchange is not None or app_runs:
             self._look_again(self.timeout_keep_alive)
         else:
             super().timeout_keep_alive_handler()

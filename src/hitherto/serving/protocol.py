@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with a bound on headers: without one, a client that never ends them fills the memory."""
+"""uvicorn's HTTP protocol with a bound on headers: without one, a client that never ends them fills the memory.
+
+And what follows a request to change the protocol, which is never done, is not parsed as the next request.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,9 @@ class BoundedProtocol(HttpToolsProtocol):
         """Its headers are there; what follows is the body, which has a bound of its own."""
         self._in_headers, self._header_bytes = False, 0
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # The parser takes its body for whatever the new protocol is, uvicorn for the next request.
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come. A piece that ends within the headers counts toward the bound."""
