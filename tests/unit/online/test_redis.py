@@ -265,22 +265,23 @@ def test_a_load_ends_however_busy_other_writers_are(
     store: RedisOnlineStore, admin: redis.Redis, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other, number = RedisOnlineStore(f"unix://{server}", password="hush"), 10
-    executed = bulk.executed
+    check_token, times = bulk.check_token, iter(range(3 * number))
 
-    def interrupted(connection: Any, count: int) -> bool:
-        # Between the look at the token and EXEC of every piece but the first.
-        other.raise_token(PLACE, 1)
-        return executed(connection, count)
+    def interrupted(connection: Any, token: int) -> None:
+        check_token(connection, token)
+        # Between the look at the token and EXEC of every piece.
+        if next(times, None) is not None:
+            other.raise_token(PLACE, 1)
 
-    monkeypatch.setattr(bulk, "executed", interrupted)
+    monkeypatch.setattr(bulk, "check_token", interrupted)
     parts = [whole.slice(start, 500) for whole in rows(number * 500, event=1) for start in range(0, number * 500, 500)]
     commands(admin)
     assert store.load(PLACE, parts, token=1) == number * 500
     told = commands(admin)
-    # One try for each piece; all but the first are refused, and set by the script (in one part, of 1,000 values).
+    # One try for each piece; all are refused, and set by the script (in one part, of 1,000 values).
     assert (told["exec"], told["mset"]) == (number, number)
-    # Of the other writer, of the load's beginning, and for the refused pieces.
-    assert told["eval"] == number + 1 + number - 1
+    # Of the other writer (once more behind the last piece), of the load's beginning, and for the refused pieces.
+    assert told["eval"] == number + 1 + 1 + number
     keys = [b"i%d;" % one for one in range(number * 500)]
     assert None not in store.read(PLACE, keys)
     other.close()
@@ -319,11 +320,11 @@ def test_a_load_that_was_overtaken_removes_nothing_of_the_newer_one(
     store.load(PLACE, [BATCH], token=1)
     remove = RedisOnlineStore._remove_rows
 
-    def late(self: RedisOnlineStore, place: Place, *, token: int | None) -> None:
+    def late(self: RedisOnlineStore, place: Place, **given: Any) -> None:
         if self is store:
             other.raise_token(PLACE, 2)
             other.load(PLACE, [BATCH], token=2)
-        remove(self, place, token=token)
+        remove(self, place, **given)
 
     monkeypatch.setattr(RedisOnlineStore, "_remove_rows", late)
     with pytest.raises(FencedError):
