@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.errors import KeyTypeError
 from hitherto.registry.ledger import Piece
 from hitherto.registry.records import Segment
 from hitherto.timeline import MIN_INSTANT, Interval
-from hitherto.types import DataType
+from hitherto.types import INTEGER_RANGES, DataType
 
 KEY_ID_TYPES = ("Bool", "Int8", "Int16", "Int32", "Int64", "Date", "Timestamp")
 
@@ -92,8 +93,17 @@ class RetrievalPlan:
 
     @property
     def key_types(self) -> dict[str, DataType]:
-        """Entity column -> the type that its join key declares."""
-        return {column: read.view.join_keys[key] for read in self.reads for key, column in read.key_columns.items()}
+        """Entity column -> the type that its join keys declare; of integers the widest.
+
+        Raises:
+            KeyTypeError: Two views take one column as different types; names both.
+        """
+        takers: dict[str, tuple[ViewRead, DataType]] = {}
+        for read in self.reads:
+            for key, column in read.key_columns.items():
+                taker = read, read.view.join_keys[key]
+                takers[column] = _wider(column, takers.get(column, taker), taker)
+        return {column: kind for column, (_, kind) in takers.items()}
 
     @property
     def view_names(self) -> str:
@@ -107,6 +117,21 @@ class RetrievalPlan:
         for read in self.reads:
             grouped[read.name] = (*grouped.get(read.name, ()), read)
         return grouped
+
+
+def _wider(column: str, one: tuple[ViewRead, DataType], other: tuple[ViewRead, DataType]) -> tuple[ViewRead, DataType]:
+    """Of two views that take one entity column as a key, with its type, the one whose type holds the other's values."""
+    kinds = [kind for _, kind in (one, other)]
+    if all(kind.is_integer for kind in kinds):
+        return max(one, other, key=lambda taker: INTEGER_RANGES[taker[1]][1])
+    if kinds[0] == kinds[1]:
+        return one
+    # Keys are found as numbers: a date where timestamps are searched would quietly find nothing.
+    told = " and of ".join(f"{read.name!r} (version {read.version}) as {kind!r}" for read, kind in (one, other))
+    raise KeyTypeError(
+        f"The column {column!r} of the entity rows is a join key of {told}. Give each a column of its own, "
+        "by with_join_key_map in a feature service, or ask for them one by one."
+    )
 
 
 def has_key_id(view: FeatureView) -> bool:

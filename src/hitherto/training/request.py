@@ -39,9 +39,16 @@ class AsAsked:
 def build_plan(
     registry: Registry, requested: Requested, asked: AsAsked, *, offline_path: Path, timestamp_field: str
 ) -> RetrievalPlan:
-    """What to read for a resolved request."""
+    """What to read for a resolved request.
+
+    Raises:
+        KeyTypeError: Two views take one entity column as different types.
+    """
     reads = [read for view in requested.views for read in _reads(registry, view, asked, offline_path)]
-    return RetrievalPlan(tuple(reads), timestamp_field, requested.outputs)
+    plan = RetrievalPlan(tuple(reads), timestamp_field, requested.outputs)
+    # Asked here so that it refuses before anything is read.
+    _ = plan.key_types
+    return plan
 
 
 def _reads(registry: Registry, view: RequestedView, asked: AsAsked, offline_path: Path) -> list[ViewRead]:

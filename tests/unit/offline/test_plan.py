@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from hitherto import Entity, FeatureView, Field, ParquetSource
+from hitherto.errors import KeyTypeError
 from hitherto.offline.plan import AgeLimit, RetrievalPlan, ViewRead, has_key_id, in_force, served_states, visible_state
 from hitherto.registry import ledger
 from hitherto.registry.records import Publication, Segment
 from hitherto.timeline import Interval
-from hitherto.types import Bool, Bytes, DataType, Date, Float64, Int8, Int64, String, Timestamp
+from hitherto.types import Bool, Bytes, DataType, Date, Float64, Int8, Int16, Int64, String, Timestamp
 
 HERE = Path("/offline")
 
@@ -90,3 +93,31 @@ def test_a_plan_knows_its_views_and_the_types_of_the_entity_columns() -> None:
     assert plan.key_types == {"A": Int64, "b": String, "b2": Int64}
     assert {name: [one.version for one in reads] for name, reads in plan.views.items()} == {"v": [1, 2], "w": [1]}
     assert plan.reads[0].key_types == {"a": Int64, "b": String}
+
+
+def plan_of(*kinds: DataType) -> RetrievalPlan:
+    """Views that all take the entity column `asked` as their key, each as a type."""
+    reads = []
+    for number, kind in enumerate(kinds):
+        view = FeatureView(
+            f"v{number}",
+            entities=[Entity("e", join_keys={"k": kind})],
+            source=ParquetSource("x", timestamp_field="at"),
+            schema=[Field("x", Float64)],
+        )
+        reads.append(ViewRead(view.name, view, 1, {"k": "asked"}, ("x",), ("x",), ()))
+    return RetrievalPlan(tuple(reads), "event_timestamp", ())
+
+
+def test_an_entity_column_has_the_widest_integer_of_its_views() -> None:
+    for kinds in [(Int8, Int64, Int16), (Int64, Int8), (Int16, Int64)]:
+        assert plan_of(*kinds).key_types == {"asked": Int64}
+    assert plan_of(Date, Date).key_types == {"asked": Date}
+
+
+@pytest.mark.parametrize("kinds", [(Date, Timestamp), (Timestamp, Date), (String, Bytes), (Bool, Int8), (Int8, String)])
+def test_an_entity_column_that_two_views_take_as_different_types_is_refused(kinds: tuple[DataType, DataType]) -> None:
+    with pytest.raises(
+        KeyTypeError, match=rf"'asked' .* 'v0' \(version 1\) as {kinds[0]!r} and of 'v1' \(version 1\) as {kinds[1]!r}"
+    ):
+        _ = plan_of(*kinds).key_types

@@ -14,6 +14,7 @@ import pytest
 
 from hitherto import FeatureService, Field
 from hitherto.errors import (
+    KeyTypeError,
     NameCollisionError,
     NotMaterializedError,
     StorageError,
@@ -218,6 +219,42 @@ def test_versions_of_other_widths_are_answered_in_the_wider(project: Project) ->
     asked = entity_rows([("1", 30), ("1", 40)])
     served = project.store.get_historical_features(asked, ["readings:number"], as_served=True).to_arrow()
     assert (served.schema.field("number").type, served["number"].to_pylist()) == (pa.int64(), [2, 2])
+
+
+def test_versions_whose_keys_are_of_different_types_need_columns_of_their_own(project: Project) -> None:
+    from hitherto import Entity
+    from hitherto.types import DataType, Date, Timestamp
+
+    def keyed(kind: DataType) -> Any:
+        return view(entities=[Entity("day", join_keys={"day": kind})])
+
+    rows = table([("s", 1, 1.0), ("s", 2, 2.0)], day=[hour(0).date(), hour(24).date()])
+    project.deliver(rows)
+    for kind in (Date, Timestamp):
+        project.store.apply([keyed(kind)])
+        project.store.materialize()
+    asked = pa.table({"day": rows["day"], "event_timestamp": [hour(10)] * 2})
+    assert values(project.store.get_historical_features(asked, ["readings@1:value"])) == [1.0, 2.0]
+    with pytest.raises(KeyTypeError, match=r"'day' .*'readings@1' .* as Date and of 'readings@2' .* as Timestamp"):
+        project.store.get_historical_features(asked, ["readings@1:value", "readings@2:note"])
+
+
+def test_integer_keys_of_several_widths_are_each_found_in_one_column(project: Project) -> None:
+    from hitherto import Entity
+
+    def keyed(name: str, kind: Any) -> Any:
+        entity = Entity(name, join_keys={f"{name}_key": kind})
+        return view(name, entities=[entity], schema=[Field(name, Float64, source_column="value")])
+
+    views = [keyed("wide", Int64), keyed("narrow", Int32)]
+    project.deliver(table([("s", 1, 1.0)], wide_key=[7], narrow_key=pa.array([7], pa.int32())))
+    project.store.apply(views)
+    project.store.materialize()
+    asked = pa.table({"number": [7, 2**40], "event_timestamp": [hour(10)] * 2})
+    mapped = [one.with_join_key_map({f"{one.name}_key": "number"}) for one in views]
+    for number, features in enumerate((mapped, mapped[::-1])):
+        training = project.store.get_historical_features(asked, FeatureService(f"s{number}", features=features))
+        assert [values(training, name) for name in ("wide", "narrow")] == [[1.0, None]] * 2
 
 
 # -- what is missing ---------------------------------------------------------------------------------------------------
