@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ COLUMNS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "string": (pa.string(), ["", "a\0b", None]),
     "binary": (pa.binary(), [b"", b"\xff", None]),
     "list": (pa.list_(pa.int64()), [[], [1, None], None]),
+    "nested": (
+        pa.list_(pa.struct([("a", pa.list_(pa.string())), ("b", pa.bool_())])),
+        [[{"a": ["x", None, "yz"], "b": True}, None], None, [{"a": None, "b": None}]],
+    ),
     "struct": (pa.struct([("a", pa.int64())]), [{"a": 1}, None, {"a": None}]),
 }
 
@@ -63,3 +68,59 @@ def test_nothing_to_take_from_gives_nulls_with_nothing_under_them() -> None:
     assert taken.to_pylist() == [None, None]
     (hidden,) = gather([pa.chunked_array([[7, 8]])], Places(np.array([0, 1])).only(np.array([True, False])), threads=1)
     assert np.frombuffer(hidden.chunk(0).buffers()[1], np.int64).tolist() == [7, 0]
+
+
+@pytest.mark.parametrize("name", ["string", "binary", "list", "nested"])
+def test_no_array_gets_more_than_its_offsets_can_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What 2 GB would be: as if offsets counted to five only.
+    monkeypatch.setattr(gathering, "MOST", 5)
+    kind, values = {
+        "string": (pa.string(), ["four", "", None, "x", "nineteen bytes long"]),
+        "binary": (pa.binary(), [b"four", b"", None, b"x"]),
+        "list": (pa.list_(pa.int8()), [[1, 2, 3], [], None, [None]]),
+        "nested": (pa.list_(pa.struct([("a", pa.string())])), [[{"a": "abc"}], None, [{"a": "d"}, {"a": "e"}]]),
+    }[name]
+    for column in (pa.chunked_array([values], kind), pa.chunked_array([values * 2_000], kind)):
+        places = np.array([*range(len(values))] * 4 + [-1])
+        (taken,) = gather([column], Places(places), threads=2)
+        assert taken.type == kind
+        assert taken.to_pylist() == [*values * 4, None]
+        assert all(len(chunk) == 1 or sizes(chunk) <= 5 for chunk in taken.chunks)
+        assert taken.num_chunks > 1
+
+
+def sizes(array: pa.Array) -> int:
+    """The bytes or elements that an array's offsets count, in the deepest that it has."""
+    if pa.types.is_list(array.type):
+        return max(len(array.values), sizes(array.values))
+    if pa.types.is_struct(array.type):
+        return sizes(array.field(0))
+    return sum(map(len, filter(None, array.to_pylist()))) if not pa.types.is_integer(array.type) else 0
+
+
+def test_chunks_are_put_together_with_offsets_that_count_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[pa.DataType] = []
+    concat = pa.concat_arrays
+
+    def watched(arrays: list[pa.Array]) -> pa.Array:
+        joined.append(arrays[0].type)
+        return concat(arrays)
+
+    monkeypatch.setattr(gathering, "MOST", 5)
+    monkeypatch.setattr(gathering.pa, "concat_arrays", watched)
+    text, lists = pa.chunked_array([["a"], ["b"]]), pa.chunked_array([[["a"]], [["b"]]], pa.list_(pa.string()))
+    for taken in gather([text, lists], Places(np.array([1, 0])), threads=1):
+        taken.validate(full=True)
+    assert joined == [pa.large_string(), pa.large_list(pa.large_string())]
+
+
+def test_columns_are_copied_a_few_at_a_time() -> None:
+    columns = [pa.chunked_array([np.arange(20_000.0)])] * 16
+    places = Places(np.zeros(1, dtype=np.int64))
+    tracemalloc.start()
+    try:
+        gather(columns, places, threads=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * columns[0].nbytes

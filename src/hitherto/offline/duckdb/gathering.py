@@ -11,12 +11,15 @@ from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as at
 
 from hitherto.offline.duckdb.search import blocks, in_threads
 
-# Rows of one task. It bounds the bytes of one text array too, whose offsets have 32 bits.
+# Rows of one task.
 TASK = 1 << 20
+# Bytes of text, or elements of lists, that one Arrow array of a plain type can hold: its offsets have 32 bits.
+MOST = (1 << 31) - 1
 # Values that are looked at to tell whether text has few different values.
 SAMPLE = 4_096
 
@@ -48,6 +51,12 @@ class Places:
 
 def gather(columns: Sequence[pa.ChunkedArray], places: Places, *, threads: int) -> list[pa.ChunkedArray]:
     """Each column in the order of the requests."""
+    # A few columns at a time, as each is copied to be taken from: one for each thread, since one column may be one task.
+    groups = blocks(len(columns), max(threads, 1))
+    return [gathered for group in groups for gathered in _gathered(columns[group], places, threads)]
+
+
+def _gathered(columns: Sequence[pa.ChunkedArray], places: Places, threads: int) -> list[pa.ChunkedArray]:
     # Made before threads ask for them.
     _, tasks = places.bitmap, []
     if not all(_is_flat(column.type) for column in columns):
@@ -98,16 +107,18 @@ def _flat(column: pa.ChunkedArray, places: Places) -> Plan:
 
 
 def _taken(column: pa.ChunkedArray, places: Places) -> Plan:
-    whole = pa.concat_arrays(column.chunks or [pa.array([], column.type)])
+    # All chunks together may be more than 32 bits can count, at most one for each bit; only then, as 64 bits cost a third more.
+    kind = _large(column.type) if column.nbytes * 8 > MOST else column.type
+    whole = pa.concat_arrays([chunk.cast(kind) for chunk in column.chunks] or [pa.array([], kind)])
     encoded = _encoded(whole)
     if encoded is not None:
         numbers, ending = _flat(pa.chunked_array([encoded.indices]), places)
-        return numbers, lambda: _decoded(ending(), encoded.dictionary)
-    parts = blocks(len(places), TASK)
+        return numbers, lambda: _decoded(ending(), encoded.dictionary, column.type)
+    parts = blocks(len(places), _rows(whole))
     found: list[pa.Array] = [None] * len(parts)
 
     def fill(number: int) -> None:
-        found[number] = whole.take(places.masked[parts[number]])
+        found[number] = whole.take(places.masked[parts[number]]).cast(column.type)
 
     return (
         [partial(fill, number) for number in range(len(parts))],
@@ -115,9 +126,42 @@ def _taken(column: pa.ChunkedArray, places: Places) -> Plan:
     )
 
 
+def _large(kind: pa.DataType) -> pa.DataType:
+    """The same type with offsets of 64 bits."""
+    if at.is_string(kind):
+        return pa.large_string()
+    if at.is_binary(kind):
+        return pa.large_binary()
+    if at.is_list(kind):
+        return pa.large_list(kind.value_field.with_type(_large(kind.value_type)))
+    if at.is_struct(kind):
+        return pa.struct([field.with_type(_large(field.type)) for field in kind])
+    return kind
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(at.is_string(kind) or at.is_binary(kind) or at.is_large_string(kind) or at.is_large_binary(kind))
+
+
+def _rows(values: pa.Array) -> int:
+    """How many rows may be taken at a time for an array of the plain type to hold them, whichever they are."""
+    return max(1, min(TASK, MOST // _longest(values)))
+
+
+def _longest(values: pa.Array) -> int:
+    """No row has more bytes of text or elements of lists than this, at no depth; at least 1."""
+    if _is_text(values.type):
+        return pc.max(pc.binary_length(values)).as_py() or 1
+    if at.is_list(values.type) or at.is_large_list(values.type):
+        return (pc.max(pc.list_value_length(values)).as_py() or 1) * _longest(values.flatten())
+    if at.is_struct(values.type):
+        return max((_longest(values.field(place)) for place in range(values.type.num_fields)), default=1)
+    return 1
+
+
 def _encoded(column: pa.Array) -> pa.DictionaryArray | None:
     """Text of few different values as their numbers: 30 ms of a processor for a million rows of 50 values instead of 98."""
-    if not (at.is_string(column.type) or at.is_binary(column.type)) or len(column) < SAMPLE:
+    if not _is_text(column.type) or len(column) < SAMPLE:
         return None
     if len(column.slice(0, SAMPLE).dictionary_encode().dictionary) > SAMPLE // 8:
         return None
@@ -125,11 +169,10 @@ def _encoded(column: pa.Array) -> pa.DictionaryArray | None:
     return encoded if len(encoded.dictionary) <= len(column) // 8 else None
 
 
-def _decoded(numbers: pa.ChunkedArray, values: pa.Array) -> pa.ChunkedArray:
-    # By parts, as one array of text holds 2 GB.
+def _decoded(numbers: pa.ChunkedArray, values: pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
     (whole,) = numbers.chunks
-    parts = [values.take(whole[part]) for part in blocks(len(whole), TASK)]
-    return pa.chunked_array(parts, values.type)
+    parts = [values.take(whole[block]).cast(kind) for block in blocks(len(whole), _rows(values))]
+    return pa.chunked_array(parts, kind)
 
 
 def _bits(mask: np.ndarray) -> pa.Buffer:
