@@ -86,11 +86,9 @@ def _read_as_of(
     ]
     version = serving[0] if serving else versions[0]
     changes = [
-        one
-        for one in registry.definition_changes(version.view)
-        if one.version == version.version and one.applied_at <= as_of
+        one for one in _changes(registry.definition_changes(version.view), version.version) if one.applied_at <= as_of
     ]
-    definition = max(changes, key=lambda one: one.applied_at).definition if changes else version.definition
+    definition = changes[-1].definition if changes else version.definition
     absent = [feature for feature in view.features if feature not in definition.feature_names]
     if absent:
         raise UsageError(
@@ -196,10 +194,16 @@ def _family(kind: DataType) -> object:
     return "integer" if kind.is_integer else "float" if kind in (Float32, Float64) else kind
 
 
+def _changes(changes: Sequence[DefinitionChange], version: int) -> list[DefinitionChange]:
+    """The changes of one version by their instants; of several at one instant the last, which is the one that stayed."""
+    last = {one.applied_at: one for one in changes if one.version == version}
+    return [last[at] for at in sorted(last)]
+
+
 def _limits(
     changes: Sequence[DefinitionChange], version: ViewVersion, of: Callable[[FeatureView], int | None]
 ) -> tuple[AgeLimit, ...]:
-    mine = sorted((one for one in changes if one.version == version.version), key=lambda one: one.applied_at)
+    mine = _changes(changes, version.version)
     if not mine:
         return (AgeLimit(None, of(version.definition)),)
     return (AgeLimit(None, of(mine[0].definition)), *(AgeLimit(one.applied_at, of(one.definition)) for one in mine[1:]))

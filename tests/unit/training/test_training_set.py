@@ -370,6 +370,25 @@ def test_explain_tells_of_the_online_retention_and_of_the_ttl_in_force_then(proj
     assert short.explain()["readings"].rule == "null: the newest known row is 9:00:00 old, and the ttl is 2h."
 
 
+def test_of_two_definitions_applied_at_one_instant_the_last_is_in_force(project: Project) -> None:
+    project.at(3)
+    project.deliver([("a", 1, 1.0)])
+    project.store.apply([view()])
+    project.store.materialize()
+    project.at(4)
+    # Neither the first nor the shortest nor the longest of them is the last.
+    for ttl in ("9h", "1h", "8h"):
+        project.store.apply([view(ttl=ttl)])
+    project.at(24)
+    for options in ({"as_served": True}, {"as_of": hour(23)}):
+        training = project.store.get_historical_features(
+            entity_rows([("a", 6), ("a", 9.5)]), ["readings:value"], **options
+        )
+        assert values(training) == [1.0, None]
+        assert training.explain(1)["readings"].rule.endswith("the ttl is 8h.")
+    assert "3600000000" not in "".join(training.sql())
+
+
 # -- leakage -----------------------------------------------------------------------------------------------------------
 
 
