@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -65,3 +66,18 @@ def test_no_entries_and_no_requests() -> None:
     none = np.zeros(0, dtype=np.int64)
     assert found(Entries(none, none, 0), [1], [1])[0] == [-1]
     assert found(Entries(np.array([1]), np.array([1]), 0), [], [])[0] == []
+
+
+@pytest.mark.parametrize(("gap", "held"), [(1, 5), (4, 17), (10**9, 29)])
+def test_what_finds_the_keys_takes_little_beside_the_entries(gap: int, held: int) -> None:
+    count = 100_000
+    keys, times = np.arange(count) * gap, np.zeros(count, dtype=np.int64)
+    tracemalloc.start()
+    try:
+        entries = Entries(keys, times, 0)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < held * count
+    assert peak < 70 * count
+    assert entries.times is times

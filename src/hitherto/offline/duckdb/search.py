@@ -52,19 +52,22 @@ class Entries:
         self.times = times
         self.rows = rows
         begins = np.concatenate([[0], np.flatnonzero(keys[1:] != keys[:-1]) + 1]) if len(keys) else np.zeros(0, int)
-        self._known = keys[begins]
-        self._bounds = np.append(begins, len(keys))
+        known = keys[begins]
+        self._bounds = _narrow(np.append(begins, len(keys)))
         if not len(keys):
             return
         self.first_key, self.last_key = keys[0], keys[-1]
         # In Python's integers: the distance of two keys may not fit into 64 bits.
         span = int(self.last_key) - int(self.first_key) + 1
-        self._shift = max(0, (span // (SLOTS * len(self._known) + 1_024)).bit_length())
-        slots = self._slots(self._known)
-        self._table = np.concatenate([[0], np.cumsum(np.bincount(slots, minlength=(span - 1 >> self._shift) + 1))])
+        self._shift = max(0, (span // (SLOTS * len(known) + 1_024)).bit_length())
+        # Slot -> the place of its first key; one slot later, so that it begins with 0.
+        table = np.bincount(self._slots(known) + 1, minlength=(span - 1 >> self._shift) + 2)
+        np.cumsum(table, out=table)
         if not self._shift:
             # Each key has a slot of its own: look the bounds of its entries up in one step.
-            self._bounds = self._bounds.take(self._table)
+            self._bounds = self._bounds.take(table)
+        else:
+            self._known, self._table = known, _narrow(table)
 
     def _slots(self, keys: np.ndarray) -> np.ndarray:
         """Slots of keys from first_key to last_key; unsigned, for the same reason."""
@@ -101,13 +104,18 @@ class Entries:
         if not self._shift:
             key_places = slots
         else:
-            ends = self._table.take(slots + 1)
-            key_places = np.maximum(last_at_most(self._known, self._table.take(slots), ends, keys), 0)
+            begins, ends = (self._table.take(places).astype(np.int64) for places in (slots, slots + 1))
+            key_places = np.maximum(last_at_most(self._known, begins, ends, keys), 0)
             inside &= self._known.take(key_places) == keys
-        begins = self._bounds.take(key_places)
-        found = last_at_most(self.times, begins, self._bounds.take(key_places + 1), times)
+        begins, ends = (self._bounds.take(places).astype(np.int64) for places in (key_places, key_places + 1))
+        found = last_at_most(self.times, begins, ends, times)
         found[(found < begins) | ~inside] = -1
         return found
+
+
+def _narrow(places: np.ndarray) -> np.ndarray:
+    """Places that ascend, in 32 bits where that will do: they are most of what is held beside the entries."""
+    return places.astype(np.int32) if places[-1] < 1 << 31 else places
 
 
 def last_at_most(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, wanted: np.ndarray) -> np.ndarray:
