@@ -122,6 +122,7 @@ def against_floor(record: Record, ours: Serving, floor_port: int, *, pairs: int,
     )
     record.value(f"http.rate.{base}", task, [1 / one for one in taken["ours"]], unit="requests/s")
     record.value(f"http.p99.{base}", f"{task}: p99 at full rate", tails["ours"], unit="ms")
+    record.value(f"http.p99.floor.{base}", f"{task}: p99 of the bare server at full rate", tails["floor"], unit="ms")
     record.value(f"http.core.{base}", task, used, unit="requests per core-second")
     a_day = [1e9 / 86_400 / one for one in used]
     record.value(f"http.billion.{base}", "processor time for 10^9 lookups a day, evenly spread", a_day, unit="cores")
