@@ -10,7 +10,7 @@ from hitherto.offline.duckdb import finding, search
 @pytest.fixture(autouse=True)
 def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "FEW", 2)
-    monkeypatch.setattr(search, "BLOCK", 3)
-    monkeypatch.setattr(finding, "CHUNK", 5)
+    monkeypatch.setattr(search, "BLOCK", 16)
+    monkeypatch.setattr(finding, "CHUNK", 8)
     # Some histories have more rows than are asked for, others fewer.
     monkeypatch.setattr(finding, "SPARSE", 1)
