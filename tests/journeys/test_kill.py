@@ -22,8 +22,8 @@ from journeys.projects import Project, assert_parity, view
 KILLS = 25
 """In each of two tests, so that two workers share them."""
 FRESH_EVERY = 5
-TURNS = 3
-"""Kills fall into the first so many turns of a process, as long as they take on this machine."""
+LONGEST = 1.0
+"""Seconds until the kill: a run on so little data takes a fifth to a half of it, so that kills fall into the next ones, too."""
 
 
 class Nursery:
@@ -39,19 +39,6 @@ class Nursery:
 
     def _expect(self, word: str) -> None:
         assert self._line() == word
-
-    def time_a_turn(self, folder: Path) -> float:
-        """Seconds from a start until a run has been published, and the file of the next one has come."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{folder} 0\n")
-        self.process.stdin.flush()
-        child, began = int(self._line()), time.perf_counter()
-        while (delivered_turn(folder) or 0) < 1:
-            time.sleep(0.005)
-        took = time.perf_counter() - began
-        os.kill(child, signal.SIGKILL)
-        self._expect("gone")
-        return took
 
     def start_and_kill(self, folder: Path, turn: int, *, after: float) -> None:
         assert self.process.stdin is not None
@@ -94,14 +81,14 @@ def turn_of(project: Project, values: list[float | None]) -> int | None:
     return turn
 
 
-def delivered_turn(folder: Path) -> int | None:
-    path = folder / "data" / "a.parquet"
+def delivered_turn(project: Project) -> int | None:
+    path = project.folder / "data" / "a.parquet"
     return int(pq.read_table(path)["value"][0].as_py()) if path.exists() else None
 
 
 def check(project: Project, before: int | None, *, parity: bool) -> tuple[int | None, str]:
     """The project as the next command finds it. Returns the turn that is published after it, and how the last run ended."""
-    delivered = delivered_turn(project.folder)
+    delivered = delivered_turn(project)
     if delivered is None:
         return before, "nothing delivered"
     project.at(24 + delivered)
@@ -133,14 +120,13 @@ def test_after_kill_9_at_any_moment_the_next_command_recovers_and_values_are_rig
     endings: dict[str, int] = {}
     folder, published = tmp_path / "0", None
     with nursery() as processes:
-        longest = TURNS * processes.time_a_turn(tmp_path / "timed")
         for number in range(KILLS):
             if number % FRESH_EVERY == 0:
                 # A first load, into nothing.
                 shutil.rmtree(folder, ignore_errors=True)
                 folder, published = tmp_path / str(number), None
             turn = 0 if published is None else published + 1
-            processes.start_and_kill(folder, turn, after=rng.uniform(0.02, longest))
+            processes.start_and_kill(folder, turn, after=rng.uniform(0.02, LONGEST))
             project = Project(folder)
             try:
                 published, ending = check(project, published, parity=number % FRESH_EVERY == 3)
