@@ -14,7 +14,7 @@ help:
 	@echo "make demo     the whole of Hitherto on a year of flights, in about a screen"
 	@echo "make test     every check and test"
 	@echo "make bench    the benchmarks in a small size, within ten minutes; see docs/benchmarks.md"
-	@echo "make bench-full  the same in full size, within forty minutes; writes docs/benchmarks.md"
+	@echo "make bench-full  the same in full size, within an hour; writes docs/benchmarks.md"
 	@echo "make lint     style, types and layers only"
 	@echo "make format   put the style right"
 	@echo "make setup    $(VENV), with uv where it is installed, else with venv and pip"

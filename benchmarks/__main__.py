@@ -57,7 +57,7 @@ def run(name: str, size: str, folder: str, until: float) -> bool:
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--size", choices=SIZES, default="small")
-    options.add_argument("--minutes", type=float, default=40, help="the longest that all may take; 40 if not given")
+    options.add_argument("--minutes", type=float, default=60, help="the longest that all may take; 60 if not given")
     options.add_argument(
         "programs", nargs="*", metavar="benchmark", help=f"of {', '.join(PROGRAMS)}; all if none is named"
     )

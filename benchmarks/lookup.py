@@ -27,7 +27,7 @@ from hitherto import FeatureStore
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"keys": 50, "rows": 20, "pairs": 1, "feast": 0},
     "small": {"keys": 20_000, "rows": 5_000, "pairs": 5, "feast": 3},
-    "full": {"keys": 100_000, "rows": 20_000, "pairs": 11, "feast": 5},
+    "full": {"keys": 100_000, "rows": 20_000, "pairs": 7, "feast": 5},
 }
 ROWS_PER_REQUEST = (1, 10, 100, 1_000)
 

@@ -31,7 +31,7 @@ from benchmarks.serving import Serving, serving
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"keys": 50, "pairs": 1, "seconds": 1, "starts": 1},
     "small": {"keys": 10_000, "pairs": 1, "seconds": 2, "starts": 3},
-    "full": {"keys": 50_000, "pairs": 3, "seconds": 6, "starts": 5},
+    "full": {"keys": 20_000, "pairs": 5, "seconds": 6, "starts": 5},
 }
 NICE = ["nice", "-n", "19"]
 

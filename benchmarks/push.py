@@ -32,7 +32,7 @@ from hitherto.online.store import OnlineStore
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"keys": 100, "growth": (50,), "pairs": 1},
     "small": {"keys": 100_000, "growth": (10_000,), "pairs": 5},
-    "full": {"keys": 100_000, "growth": (1_000, 10_000, 1_000_000), "pairs": 11},
+    "full": {"keys": 100_000, "growth": (1_000, 10_000, 1_000_000), "pairs": 7},
 }
 PIPE_BUFFER = 1 << 20
 

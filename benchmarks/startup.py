@@ -20,7 +20,7 @@ from benchmarks.record import Record, command
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"pairs": 1, "ways": 1, "views": 3, "applies": 1},
     "small": {"pairs": 11, "ways": 4, "views": 200, "applies": 3},
-    "full": {"pairs": 21, "ways": 4, "views": 200, "applies": 5},
+    "full": {"pairs": 11, "ways": 4, "views": 200, "applies": 5},
 }
 BARE = ["-c", "pass"]
 WAYS = {
