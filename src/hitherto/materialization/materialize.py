@@ -21,7 +21,6 @@ from hitherto.materialization.planner import Work
 from hitherto.materialization.recovery import recover_locked
 from hitherto.materialization.report import MaterializationReport, RunReport
 from hitherto.materialization.runner import owes_online, run_interval
-from hitherto.offline.duckdb.connection import connect
 from hitherto.registry import ledger
 from hitherto.registry.records import SourceFile, ViewVersion
 from hitherto.sources.files import list_files
@@ -75,11 +74,14 @@ def materialize(
         raise UsageError(f'on_error={on_error!r} is neither "raise" nor "report".')
     runs: list[RunReport] = []
     up_to_date: list[str] = []
-    for version in versions:
-        done = _materialize_view(context, version, wanted)
-        runs += done
-        if not done:
-            up_to_date.append(version.view)
+    try:
+        for version in versions:
+            done = _materialize_view(context, version, wanted)
+            runs += done
+            if not done:
+                up_to_date.append(version.view)
+    finally:
+        context.engine.close()
     report = MaterializationReport(tuple(runs), tuple(up_to_date))
     if on_error == "raise":
         raise_for(report)
@@ -125,7 +127,7 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
     changed = planner.changed_files(files, observations)
     read: tuple[SourceFile, ...] = ()
     if changed:
-        with connect(context.limits) as con:
+        with context.engine.connection() as con:
             read = time_ranges(con, source, changed, root=context.root)
     files = planner.with_known_times(files, observations, read)
     since = _served_since(context, version)

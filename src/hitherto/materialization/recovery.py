@@ -22,14 +22,17 @@ def recover(context: RunContext, *, view: str | None = None) -> tuple[Run, ...]:
         HithertoError: A run that must go forward cannot, for example because the online store is down.
     """
     closed = []
-    for run in context.registry.unfinished_runs():
-        if view is not None and run.view != view:
-            continue
-        try:
-            with view_lock(context.offline_path, run.view):
-                closed.append(finish(context, context.registry.run(run.run_id)))
-        except RunInProgressError:
-            continue
+    try:
+        for run in context.registry.unfinished_runs():
+            if view is not None and run.view != view:
+                continue
+            try:
+                with view_lock(context.offline_path, run.view):
+                    closed.append(finish(context, context.registry.run(run.run_id)))
+            except RunInProgressError:
+                continue
+    finally:
+        context.engine.close()
     return tuple(closed)
 
 

@@ -25,7 +25,7 @@ from hitherto.materialization.context import RunContext
 from hitherto.materialization.report import RunReport, report_of
 from hitherto.materialization.staging import SourceRows, export_quarantine, stage_rows
 from hitherto.offline.duckdb import online_rows, reading, segments
-from hitherto.offline.duckdb.connection import another, connect, storage_errors
+from hitherto.offline.duckdb.connection import another, storage_errors
 from hitherto.offline.duckdb.visible import attached, new_key_count
 from hitherto.offline.plan import SegmentRead, visible_state
 from hitherto.online.store import Place
@@ -112,9 +112,7 @@ def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
 def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files: Sequence[SourceFile]) -> Run:
     """Read, check and write the rows. Ends in state `pushing`, or raises."""
     view = version.definition
-    with storage_errors(f"Materializing feature view {view.name!r}"):
-        con = connect(context.limits)
-    with con, storage_errors(f"Materializing feature view {view.name!r}"):
+    with storage_errors(f"Materializing feature view {view.name!r}"), context.engine.connection() as con:
         staged = stage_rows(con, SourceRows(view, files, context.root), run.interval, order=segments.clustering(view))
         _progress(context, run, "checked", staged.rows_read)
         if staged.rows_quarantined:
@@ -315,7 +313,7 @@ def _push(
     fresh = run.generation != version.generation
     if fresh:
         store.raise_token(place, run.token)
-    with connect(context.limits) as con:
+    with context.engine.connection() as con:
         if fresh:
             rows = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
         else:

@@ -55,7 +55,7 @@ def stage_rows(
     """
     relation = view_relation(con, rows, interval, limit=limit)
     described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}
-    problems = columns.check_columns(rows.view, described)
+    problems = columns.check_columns(rows.view, described, con)
     if problems:
         raise SourceError(f"Feature view {rows.view.name!r} ({rows.view.location}): " + " ".join(problems))
     return staging.stage(con, rows.view, relation=relation, interval=interval, order=order)

@@ -106,8 +106,11 @@ def _length_outside(column: str, kind: DataType, low: int | None, high: int | No
     return " OR ".join([*parts, f"{measured} > {int(high)}"] if high is not None else parts)
 
 
-def check_expectations(view: FeatureView) -> tuple[str, ...]:
-    """What is wrong with a view's row checks: bounds of another type, patterns and predicates that cannot be read."""
+def check_expectations(view: FeatureView, con: duckdb.DuckDBPyConnection | None = None) -> tuple[str, ...]:
+    """What is wrong with a view's row checks: bounds of another type, patterns and predicates that cannot be read.
+
+    `con` is where the rows are about to be checked, if they are; otherwise DuckDB is asked in a closed database.
+    """
     problems: list[str] = []
     conditions: list[tuple[str, str]] = []
     for subject, expectation, field in _all(view):
@@ -118,7 +121,12 @@ def check_expectations(view: FeatureView) -> tuple[str, ...]:
             problems.append(shown + problem)
             continue
         conditions.append((shown, _trial(expectation, field)))
-    return (*problems, *_refused(view, conditions))
+    if not conditions:
+        return tuple(problems)
+    if con is not None:
+        return (*problems, *_refused(con, view, conditions))
+    with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as closed:
+        return (*problems, *_refused(closed, view, conditions))
 
 
 def _trial(expectation: Expectation, field: Field | None) -> str:
@@ -150,10 +158,8 @@ def _problem(view: FeatureView, expectation: Expectation, field: Field | None) -
     return None
 
 
-def _refused(view: FeatureView, conditions: Sequence[tuple[str, str]]) -> list[str]:
+def _refused(con: duckdb.DuckDBPyConnection, view: FeatureView, conditions: Sequence[tuple[str, str]]) -> list[str]:
     """What DuckDB says to the conditions over columns of the declared types; all at once, one by one if that fails."""
-    if not conditions:
-        return []
     columns = {**view.join_keys, **{one.name: one.dtype for one in view.schema}}
     typed = [f"CAST(NULL AS {kind.sql}) AS {quote(name)}" for name, kind in columns.items()]
     typed += [f"CAST(NULL AS TIMESTAMP) AS {quote(name)}" for name in names_of(view) if name not in columns]
@@ -167,8 +173,7 @@ def _refused(view: FeatureView, conditions: Sequence[tuple[str, str]]) -> list[s
         other = next((kind for kind in found.types if kind.id not in ("boolean", "null")), None)
         return f"it gives {other}, not true or false." if other is not None else None
 
-    with duckdb.connect(":memory:", config={"enable_external_access": "false"}) as con:
-        if refusal([condition for _, condition in conditions]) is None:
-            return []
-        answers = [(shown, refusal([condition])) for shown, condition in conditions]
+    if refusal([condition for _, condition in conditions]) is None:
+        return []
+    answers = [(shown, refusal([condition])) for shown, condition in conditions]
     return [shown + answer for shown, answer in answers if answer is not None]

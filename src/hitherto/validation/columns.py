@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import did_you_mean
@@ -10,14 +11,19 @@ from hitherto.types import DataType, Timestamp
 from hitherto.validation.casting import cast
 from hitherto.validation.checks import check_expectations
 
+if TYPE_CHECKING:
+    import duckdb
 
-def check_columns(view: FeatureView, describe: Mapping[str, str]) -> tuple[str, ...]:
+
+def check_columns(
+    view: FeatureView, describe: Mapping[str, str], con: duckdb.DuckDBPyConnection | None = None
+) -> tuple[str, ...]:
     """All that is wrong between a view and a relation's columns (name -> DuckDB type), and with the view's row checks.
 
     A missing column is named with the nearest known one; a type that cannot become the declared one without loss with
     both types (semantics 8). Empty when nothing is wrong. For a view with a transform, the relation is its result.
     """
-    return (*column_problems(view, describe), *check_expectations(view))
+    return (*column_problems(view, describe), *check_expectations(view, con))
 
 
 def column_problems(view: FeatureView, describe: Mapping[str, str]) -> tuple[str, ...]:

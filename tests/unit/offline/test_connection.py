@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from hitherto.errors import StorageError, UsageError
-from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
+from hitherto.offline.duckdb import connection
+from hitherto.offline.duckdb.connection import Engine, Limits, connect, storage_errors
 
 
 def setting(con: duckdb.DuckDBPyConnection, name: str) -> object:
@@ -26,6 +27,58 @@ def test_a_connection_is_in_utc_with_the_limits_asked_for(tmp_path: Path) -> Non
 def test_an_asof_join_never_becomes_a_nested_loop_by_an_estimate() -> None:
     with connect(Limits()) as con:
         assert setting(con, "asof_loop_join_threshold") == 0
+
+
+def test_an_engine_keeps_its_database_and_nothing_that_work_left_in_it() -> None:
+    engine = Engine(Limits(memory="123MB", threads=1))
+    with engine.connection() as con:
+        con.execute("create table staged as select 1 as x")
+        con.execute("create temp table touched as select 1 as x")
+        con.execute("create temp view seen as select 1 as x")
+    with engine.connection() as con:
+        assert con.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
+        assert con.execute("select count(*) from duckdb_views() where not internal").fetchall() == [(0,)]
+        assert (setting(con, "TimeZone"), setting(con, "threads")) == ("UTC", 1)
+        assert setting(con, "asof_loop_join_threshold") == 0
+        assert str(setting(con, "memory_limit")).startswith("117.")  # MiB
+    engine.close()
+
+
+def test_a_second_piece_of_work_in_one_database_makes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(connection, "connect", lambda limits: made.append(connect(limits)) or made[-1])
+    engine = Engine(Limits())
+    for _ in range(3):
+        with engine.connection() as con:
+            con.execute("create table staged as select 1")
+    assert len(made) == 1
+    engine.close()
+    with pytest.raises(duckdb.Error, match=r"(?i)closed"):
+        made[0].execute("select 1")
+
+
+def test_after_an_error_an_engine_begins_with_another_database(tmp_path: Path) -> None:
+    engine = Engine(Limits())
+
+    def fail_half_done() -> None:
+        with engine.connection() as con:
+            con.execute(f"attach '{tmp_path / 'x.duckdb'}' as __new")
+            raise ValueError("half done")
+
+    with pytest.raises(ValueError, match="half done"):
+        fail_half_done()
+    with engine.connection() as con:
+        assert con.execute("select count(*) from duckdb_databases() where not internal").fetchall() == [(1,)]
+    engine.close()
+
+
+def test_two_pieces_of_work_at_once_have_databases_of_their_own() -> None:
+    engine = Engine(Limits())
+    with engine.connection() as one, engine.connection() as two:
+        one.execute("create table staged as select 1 as x")
+        two.execute("create table staged as select 2 as x")
+        assert one.execute("from staged").fetchall() == [(1,)]
+    engine.close()
 
 
 def test_a_temporary_directory_that_cannot_be_made_says_which_setting(tmp_path: Path) -> None:

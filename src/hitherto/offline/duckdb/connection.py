@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from hitherto.errors import HithertoError, StorageError
+from hitherto.sql import quote
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Limits:
 def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
     """A new in-memory database in UTC. Raises StorageError if its temporary directory cannot be made."""
     con = duckdb.connect(":memory:")
-    con.execute("set timezone = 'UTC'")
     if limits.memory:
         con.execute("set memory_limit = ?", [limits.memory])
     if limits.threads:
@@ -34,10 +34,44 @@ def connect(limits: Limits) -> duckdb.DuckDBPyConnection:
         with storage_errors(f"The engine's temporary directory {limits.temp_directory} cannot be made"):
             limits.temp_directory.mkdir(parents=True, exist_ok=True)
         con.execute("set temp_directory = ?", [str(limits.temp_directory)])
-    # An ASOF join chooses a nested loop by an estimate that can be wrong by any factor; never take that risk.
-    con.execute("set asof_loop_join_threshold = 0")
-    con.execute("set enable_progress_bar = false")
+    _begin_session(con)
     return con
+
+
+class Engine:
+    """Databases in memory that go from one piece of work to the next: making one takes 25 to 45 ms, emptying one takes 1.
+
+    Threads may share an engine: each piece of work is alone in its database.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to an empty database, for one piece of work; all that the work makes there goes with it.
+
+        Raises StorageError if the temporary directory cannot be made.
+        """
+        try:
+            database = self._idle.pop()
+        except IndexError:
+            database = connect(self.limits)
+        try:
+            with another(database) as con:
+                yield con
+                _drop_tables(con)
+        except BaseException:
+            # Files may be attached still, and statements half done.
+            database.close()
+            raise
+        self._idle.append(database)
+
+    def close(self) -> None:
+        """Give back the memory of the databases that nobody works with. The next piece of work makes one anew."""
+        while self._idle:
+            self._idle.pop().close()
 
 
 @contextmanager
@@ -45,11 +79,27 @@ def another(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnectio
     """A second connection to the same database, for another thread: it sees the tables, not the temporary ones."""
     other = con.cursor()
     try:
-        other.execute("set timezone = 'UTC'")
-        other.execute("set enable_progress_bar = false")
+        _begin_session(other)
         yield other
     finally:
         other.close()
+
+
+def _begin_session(con: duckdb.DuckDBPyConnection) -> None:
+    """The settings that each connection to a database has for itself."""
+    con.execute("set timezone = 'UTC'")
+    # An ASOF join chooses a nested loop by an estimate that can be wrong by any factor; never take that risk.
+    con.execute("set asof_loop_join_threshold = 0")
+    con.execute("set enable_progress_bar = false")
+
+
+def _drop_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Drop what outlives the connection. Temporary tables, views and registered data go when it is closed."""
+    tables = con.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and not temporary"
+    ).fetchall()
+    for (name,) in tables:
+        con.execute(f"drop table {quote(name)}")
 
 
 @contextmanager
