@@ -66,8 +66,7 @@ def run_interval(
     context.observers.notify(RunStarted(run.run_id, run.view, run.version, interval))
     try:
         run = _begin_online(context, version, run)
-        run = _stage_and_write(context, version, run, files)
-        run = push_and_publish(context, version, run, began=began)
+        run = _compute_and_publish(context, version, run, files, began)
     except Rejected as refusal:
         broken = "; ".join(str(check) for check in refusal.checks if check.severity == "fail" and not check.passed)
         run = _end(context, run, "rejected", f"Rejected: {broken}. The last good data keeps serving.", began)
@@ -109,33 +108,60 @@ def _begin_online(context: RunContext, version: ViewVersion, run: Run) -> Run:
     )
 
 
-def _stage_and_write(context: RunContext, version: ViewVersion, run: Run, files: Sequence[SourceFile]) -> Run:
-    """Read, check and write the rows. Ends in state `pushing`, or raises."""
+def _compute_and_publish(
+    context: RunContext, version: ViewVersion, run: Run, files: Sequence[SourceFile], began: float
+) -> Run:
+    state = current_state(context, version)
+    with storage_errors(f"Materializing feature view {run.view!r}"), context.engine.connection() as con:
+        # All that a first run stores online is in its own rows. An empty generation that is served already is no first run.
+        if version.definition.online and not state and run.generation != version.generation:
+            with closing(_first_rows(con, version, run)) as rows:
+                run = _stage_and_write(context, con, version, run, files=files, state=state, rows=rows)
+                return push_and_publish(context, version, run, began=began, rows=rows)
+        run = _stage_and_write(context, con, version, run, files=files, state=state)
+    return push_and_publish(context, version, run, began=began)
+
+
+def _first_rows(con: duckdb.DuckDBPyConnection, version: ViewVersion, run: Run) -> online_rows.EarlyRows:
+    keep_from = _keep_from(version, run.interval.end)
+    return online_rows.EarlyRows(
+        online_rows.staged_winners(con, version.definition, "staged", sequence=run.online_sequence, keep_from=keep_from)
+    )
+
+
+def _stage_and_write(
+    context: RunContext,
+    con: duckdb.DuckDBPyConnection,
+    version: ViewVersion,
+    run: Run,
+    *,
+    files: Sequence[SourceFile],
+    state: Sequence[SegmentRead],
+    rows: online_rows.EarlyRows | None = None,
+) -> Run:
+    """Read, check and write the rows, and begin to encode those for the online store. Ends in state `pushing`, or raises."""
     view = version.definition
-    with storage_errors(f"Materializing feature view {view.name!r}"), context.engine.connection() as con:
-        staged = stage_rows(con, SourceRows(view, files, context.root), run.interval, order=segments.clustering(view))
-        _progress(context, run, "checked", staged.rows_read)
-        if staged.rows_quarantined:
-            export_quarantine(con, quarantine_path(context, run))
-        run = context.registry.update_run(
-            run.run_id, rows_read=staged.rows_read, rows_quarantined=staged.rows_quarantined
-        )
-        if rejects(staged.checks):
-            run = context.registry.update_run(run.run_id, checks=_json(staged.checks))
-            raise Rejected(staged.checks)
-        superseded = segments.drop_superseded(con, view, "staged", online_rows.row_bytes_sql(view))
-        # The profile is made beside the writing: its statements fill the core that reading back and hashing leave idle.
-        with another(con) as other, ThreadPoolExecutor(1) as beside:
-            shape = beside.submit(profile.compute, other, "staged", view)
-            written = segments.write(
-                con, view, relation="staged", path=segment_path(context, run), superseded=superseded
-            )
-            _progress(context, run, "written", written.rows)
-            _conserved(view.name, staged, written)
-            shape_found = shape.result()
-        state = current_state(context, version)
-        run = _check_whole(context, con, version, run, staged=staged, written=written, state=state, shape=shape_found)
-        return _prepare_publish(context, con, version, run, files=files, written=written, state=state)
+    staged = stage_rows(con, SourceRows(view, files, context.root), run.interval, order=segments.clustering(view))
+    _progress(context, run, "checked", staged.rows_read)
+    if staged.rows_quarantined:
+        export_quarantine(con, quarantine_path(context, run))
+    run = context.registry.update_run(run.run_id, rows_read=staged.rows_read, rows_quarantined=staged.rows_quarantined)
+    if rejects(staged.checks):
+        run = context.registry.update_run(run.run_id, checks=_json(staged.checks))
+        raise Rejected(staged.checks)
+    superseded = segments.drop_superseded(con, view, "staged", online_rows.row_bytes_sql(view))
+    # Beside the writing: these statements fill the core that copying, reading back and hashing leave idle.
+    with another(con) as other, ThreadPoolExecutor(1) as beside:
+        shape = beside.submit(profile.compute, other, "staged", view)
+        begun = beside.submit(rows.begin) if rows is not None else None
+        written = segments.write(con, view, relation="staged", path=segment_path(context, run), superseded=superseded)
+        _progress(context, run, "written", written.rows)
+        _conserved(view.name, staged, written)
+        shape_found = shape.result()
+    run = _check_whole(context, con, version, run, staged=staged, written=written, state=state, shape=shape_found)
+    if begun is not None:
+        begun.result()
+    return _prepare_publish(context, con, version, run, files=files, written=written, state=state)
 
 
 def _check_whole(
@@ -243,10 +269,13 @@ def _is_published(
         )
 
 
-def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, began: float) -> Run:
+def push_and_publish(
+    context: RunContext, version: ViewVersion, run: Run, *, began: float, rows: online_rows.EarlyRows | None = None
+) -> Run:
     """Write the online store, read a sample back, publish. Safe to repeat until it succeeds.
 
-    `began` is the performance counter at the start, for the report.
+    `began` is the performance counter at the start, for the report. `rows` are those of a first run for the online store,
+    if they are being encoded already.
     """
     segment = _segment_from_json(run.pending["segment"]) if run.pending["segment"] else None
     files = tuple(SourceFile(**file) for file in run.pending["files"])
@@ -275,6 +304,7 @@ def push_and_publish(context: RunContext, version: ViewVersion, run: Run, *, beg
             after=after,
             watermark=ledger.watermark(publications) or run.interval.end,
             restore=restore,
+            rows=rows,
         )
     run = context.registry.publish(
         run,
@@ -305,19 +335,24 @@ def _push(
     after: Sequence[SegmentRead],
     watermark: int,
     restore: bool,
+    rows: online_rows.EarlyRows | None,
 ) -> int:
     view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
-    retention = view.online_retention_micros
-    keep_from = None if retention is None else max(run.interval.end, watermark) - retention
+    keep_from = _keep_from(version, max(run.interval.end, watermark))
     sample: list[tuple[bytes, bytes | None]] = []
+    report = _reporter(context, run)
     fresh = run.generation != version.generation
     if fresh:
         store.raise_token(place, run.token)
+    if rows is not None:
+        pushed = store.load(place, _sampled(rows, sample, report), token=run.token)
+        _read_back(context, place, run, sample)
+        return pushed
     with context.engine.connection() as con:
         if fresh:
-            rows = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
+            made = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
         else:
-            rows = online_rows.changed_winners(
+            made = online_rows.changed_winners(
                 con,
                 view,
                 before=before,
@@ -328,8 +363,8 @@ def _push(
                 restore=restore,
             )
         # Closed before the connection is, whatever happens: the next rows are being made on another thread.
-        with closing(rows):
-            batches = _sampled(rows, sample, _reporter(context, run))
+        with closing(made):
+            batches = _sampled(made, sample, report)
             if fresh:
                 pushed = store.load(place, batches, token=run.token)
             else:
@@ -338,8 +373,14 @@ def _push(
     return pushed
 
 
+def _keep_from(version: ViewVersion, until: int) -> int | None:
+    """The event time before which rows have passed their online retention; None keeps all."""
+    retention = version.definition.online_retention_micros
+    return None if retention is None else until - retention
+
+
 def _sampled(
-    rows: Iterator[pa.RecordBatch], sample: list[tuple[bytes, bytes | None]], report: Callable[[int], None]
+    rows: Iterable[pa.RecordBatch], sample: list[tuple[bytes, bytes | None]], report: Callable[[int], None]
 ) -> Iterator[pa.RecordBatch]:
     """Pass batches on, remembering the first rows of each and reporting how far it got."""
     done = 0
