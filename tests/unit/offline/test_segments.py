@@ -232,3 +232,18 @@ def test_many_rows_of_which_some_go_keep_their_order_on_two_threads(view: Featur
         left = con.execute("select distinct x % 2 from seg.rows").fetchall()
     # Of each pair the odd one is greater; that the order holds is proven by the writer.
     assert (written.rows, written.superseded, left) == (200000, 200000, [(1.0,)])
+
+
+def test_rows_that_only_the_available_time_orders_are_put_in_order(tmp_path: Path) -> None:
+    with engine(threads=2) as con:
+        # Sorted as asked for, and of each key the latest row comes first; each time is there twice, not side by side.
+        con.execute(
+            "create table staged as select i // 20 as k0, make_timestamp(5) as __event, make_timestamp(7) as __created, "
+            "make_timestamp(10 + (19 - i % 20) % 10) as __available, i::double as x, 'y' as y from range(100000) t(i)"
+        )
+        superseded = segments.drop_superseded(con, ONE, "staged", "printf('%020d', x::bigint)")
+        written = segments.write(con, ONE, relation="staged", path=tmp_path / "s.duckdb", superseded=superseded)
+        con.execute(f"attach '{written.path}' as seg (read_only)")
+        left = con.execute("select distinct x % 20 >= 10 from seg.rows").fetchall()
+    # Of each pair the later is greater; that the order holds is proven by the writer.
+    assert (written.rows, written.superseded, left) == (50000, 50000, [(True,)])

@@ -37,6 +37,8 @@ from hitherto.offline.duckdb.names import (
 )
 from hitherto.sql import quote, quote_all, text
 
+# By three columns of eight bytes DuckDB's sort keys have a fixed size; by four they do not.
+_FAST_SORT = 3
 _PACKED = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "TIMESTAMP", "DATE"})
 
 
@@ -54,18 +56,38 @@ class WrittenSegment:
 
 
 def clustering(view: FeatureView) -> str:
-    """What the rows that `write` takes are sorted by: the order of rows (semantics 2), by the times that can decide.
+    """What the rows that `drop_superseded` takes are sorted by: the order of rows (semantics 2), by columns that mostly decide.
 
     A created time that the source does not have, or an available time that follows the event time at a fixed distance,
-    cannot; the sort of 1 M rows takes 0.33 s of processor time by three columns, and 0.7 s by four.
+    never does, and behind one key and two other times the available time hardly ever: the sort of 1 M rows takes 0.33 s of
+    processor time by three columns, and 0.7 s by four.
     """
+    columns = _deciding(view)
+    return ", ".join(columns[:_FAST_SORT] if len(view.join_keys) == 1 else columns)
+
+
+def _deciding(view: FeatureView) -> list[str]:
+    """The columns of the order of rows that can decide it."""
     source = view.source
-    times = [
+    return [
+        *(quote(name) for name in view.join_keys),
         EVENT,
         *([f"{CREATED} nulls first"] if source.created_timestamp_field else []),
         *([AVAILABLE] if source.known_timestamp_field else []),
     ]
-    return ", ".join([*(quote(name) for name in view.join_keys), *times])
+
+
+def _order_rows(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str) -> None:
+    """Put the rows of a table, sorted by `clustering`, into the order of rows: mostly they are, which takes 0.02 s to see."""
+    if clustering(view) == ", ".join(_deciding(view)):
+        return
+    columns = [*(quote(name) for name in view.join_keys), EVENT, CREATED]
+    same = " and ".join(f"{column} is not distinct from lag({column}) over ()" for column in columns)
+    early = f"select {same} and {AVAILABLE} < lag({AVAILABLE}) over () as __early from {relation}"
+    if _count(con, f"select count(*) from ({early}) where __early"):
+        con.execute(
+            f"create or replace table {relation} as select * from {relation} order by {', '.join(_deciding(view))}"
+        )
 
 
 def drop_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, row_bytes: str) -> int:
@@ -76,9 +98,10 @@ def drop_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation:
     Args:
         con: The connection that holds the table.
         view: Its keys name the columns.
-        relation: A table, sorted by `clustering`.
+        relation: A table, sorted by `clustering`; its rows are in the order of rows afterwards.
         row_bytes: SQL for the canonical bytes of a row's values, which decide between rows that tie.
     """
+    _order_rows(con, view, relation)
     columns = [*(quote(name) for name in view.join_keys), *TIMES]
     same = " and ".join(f"{column} is not distinct from lag({column}) over ()" for column in columns)
     con.execute(
@@ -109,7 +132,7 @@ def write(
     Args:
         con: The connection that holds the relation.
         view: Its keys and features name the columns.
-        relation: Typed keys, times and features, sorted by `clustering`; no null key or time, no ties.
+        relation: Typed keys, times and features, as `drop_superseded` leaves them; no null key or time.
         path: The final path. A half-written file only ever has the name with `.tmp`.
         superseded: How many rows `drop_superseded` took away, for the record.
 
