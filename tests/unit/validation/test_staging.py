@@ -68,6 +68,18 @@ def test_a_row_goes_on_typed_with_its_times(con: duckdb.DuckDBPyConnection) -> N
     assert names == ["k", "__event", "__created", "__available", "v", "__mask0"]
 
 
+@pytest.mark.parametrize("key", ["1::TINYINT", "1::BIGINT", "NULL"])
+def test_what_is_set_aside_has_the_same_columns_when_nothing_is(con: duckdb.DuckDBPyConnection, key: str) -> None:
+    one = view(Field("v", List(Float64)), known_timestamp_field="known")
+    columns = "k, ts, known, v"
+    staged(con, one, columns, f"({key}, {NOON}, NULL::TIMESTAMP, [1.0])")
+    some = con.execute("DESCRIBE quarantined").fetchall()
+    assert con.execute("SELECT count(*) FROM quarantined").fetchall() == [(1,)]
+    staged(con, one, columns, f"(coalesce({key}, 1), {NOON}, {NOON}, [1.0])")
+    assert con.execute("SELECT count(*) FROM quarantined").fetchall() == [(0,)]
+    assert con.execute("DESCRIBE quarantined").fetchall() == some
+
+
 def test_the_interval_is_half_open_in_available_time(con: duckdb.DuckDBPyConnection) -> None:
     times = ["2019-12-31 22:59:59.999999", "2019-12-31 23:00:00", "2020-01-01 22:59:59.999999", "2020-01-01 23:00:00"]
     rows = [f"({n}, TIMESTAMP '{when}', 0.0)" for n, when in enumerate(times)]
