@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -112,6 +114,34 @@ async def listening(url: str, serve: Serve) -> AsyncIterator[None]:
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+
+
+def test_an_answered_lookup_is_freed_without_the_collector(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_READ_KEYS", 2)
+
+    class Asker:
+        def __init__(self) -> None:
+            self.found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def take(self, found: Any) -> None:
+            self.found.set_result(found)
+
+    async def ask() -> None:
+        store = opened(f"{url}?db=3")
+        gc.disable()
+        try:
+            # In one piece, and in three.
+            for keys in (KEYS[:1], KEYS[:5]):
+                asker = Asker()
+                found, held = asker.found, weakref.ref(asker)
+                store.ask([(PLACE, keys)], asker.take)
+                del asker
+                assert await found == [[row(number) for number in range(len(keys))]]
+                assert held() is None
+        finally:
+            gc.enable()
+
+    asyncio.run(ask())
 
 
 def test_one_lookup_is_one_command_however_many_views(url: str, tmp_path: Path) -> None:
