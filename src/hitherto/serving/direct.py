@@ -27,8 +27,9 @@ PATH = b"/get-online-features"
 MOST_WAITING = 64
 """Pipelined lookups of one connection that may wait for the store; what comes behind them is not read meanwhile."""
 _END_OF_HEAD = b"\r\n\r\n"
-# A client's requests differ in the digits of content-length at most; what is longer is not kept.
-_MOST_HEADS, _LONGEST_HEAD = 8, 4_096
+# A client's requests differ in the digits of content-length at most: a dozen lengths with ten rows of numbers, two dozen with
+# a hundred. What is longer is not kept: at most 64 kB of a connection whose token is good.
+_MOST_HEADS, _LONGEST_HEAD = 64, 1_024
 # A body of no known length, and a change of protocol.
 _UNUSUAL = frozenset((b"transfer-encoding", b"upgrade"))
 

@@ -22,6 +22,10 @@ LOOKUP = request()
 OTHER = request(b"", method="GET", path="/other")
 
 
+def rows(count: int) -> Any:
+    return {"features": ["weather:temperature"], "entities": {"station": ["JFK"] * count}}
+
+
 class Held:
     """The store, whose answers wait until they are let go."""
 
@@ -161,6 +165,20 @@ def test_only_short_heads_are_learned(store: FeatureStore) -> None:
         connection.send(request(x_long="x" * 4_096))
         assert connection.written.statuses == [b"200", b"200"]
         assert [*connection.protocol._heads] == [LOOKUP.partition(b"\r\n\r\n")[0]]
+
+    run(store, talk)
+
+
+def test_heads_of_many_lengths_are_learned_but_not_any_number(store: FeatureStore) -> None:
+    async def talk(connection: Connection) -> None:
+        connection.store.holds = False
+        heads = connection.protocol._heads
+        sent = [request(rows(number)) for number in range(1, 200)]
+        for number, one in enumerate(sent, 1):
+            connection.send(one)
+            assert heads[one.partition(b"\r\n\r\n")[0]] == len(one.partition(b"\r\n\r\n")[2])
+            assert len(heads) == number if number <= 32 else len(heads) <= 64
+        assert connection.written.statuses == [b"200"] * len(sent)
 
     run(store, talk)
 
