@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import signal
 import socket
@@ -13,11 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 
 from hitherto.config import Config
 from hitherto.errors import ConfigError, InstantError, UsageError
 from hitherto.serving.auth import create_token
-from hitherto.serving.server import check_exposure, clock_at, run, running
+from hitherto.serving.server import check_exposure, clock_at, run, running, worker_app
 from unit.serving.servers import NOW, Client, make_store, wait_until
 
 
@@ -144,6 +147,26 @@ def test_a_signal_ends_it_and_the_log_says_where_it_listened(tmp_path: Path):
     log = (tmp_path / "log").read_text()
     assert client.url in log
     assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_process_begins_with_is_not_collected_while_it_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+):
+    make_store(tmp_path).close()
+    frozen: list[int] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: frozen.append(gc.get_freeze_count()))
+    try:
+        if workers == 1:
+            run(tmp_path, port=0, now=NOW)
+        else:
+            monkeypatch.setenv("_HITHERTO_WORKER", json.dumps({"repo_path": str(tmp_path), "env": None, "now": NOW}))
+            monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+            worker_app()
+            frozen.append(gc.get_freeze_count())
+    finally:
+        gc.unfreeze()
+    assert frozen[0] > len(gc.get_objects()) / 2
 
 
 def test_several_workers_answer_and_their_metrics_add_up(tmp_path: Path):
