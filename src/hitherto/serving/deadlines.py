@@ -24,7 +24,7 @@ class Deadlines:
         seconds: The bound.
 
     A wait of a task: `with deadlines.wait(): await ...`. It raises TimeoutError; what is awaited is cancelled, and cleans up.
-    A wait without a task: `deadlines.watch(one)`, then `deadlines.forget(one)`; `one.end()` is called if that comes too late.
+    A wait without a task: `deadlines.watch(one, loop)`, then `deadlines.forget(one)`; `one.end()` is called if that comes too late.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -36,12 +36,11 @@ class Deadlines:
     def wait(self) -> Wait:
         """The bound, from now on, of the current task."""
         begun = Wait(self)
-        self.watch(begun)
+        self.watch(begun, asyncio.get_running_loop())
         return begun
 
-    def watch(self, one: Ending) -> None:
-        """The bound, from now on."""
-        loop = asyncio.get_running_loop()
+    def watch(self, one: Ending, loop: asyncio.AbstractEventLoop) -> None:
+        """The bound, from now on. To ask for the running loop would be a system call in each lookup."""
         self.waits[one] = loop.time() + self._seconds
         if not self._armed:
             self._armed = True

@@ -333,7 +333,7 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  (nothing of a fault may reach the client)
             self.refuse(error)
         if not self.head:
-            lookups.deadlines.watch(self)
+            lookups.deadlines.watch(self, self._protocol.loop)
 
     def take(self, found: list[list[bytes | None]] | Exception) -> None:
         """What the store has, or why it has nothing to say. After the deadline it is thrown away."""

@@ -76,7 +76,7 @@ def test_a_wait_that_fails_to_end_leaves_the_bounds_of_others():
     async def both() -> None:
         deadlines = Deadlines(0.05)
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        deadlines.watch(Failing())
+        deadlines.watch(Failing(), asyncio.get_running_loop())
         with pytest.raises(TimeoutError):
             await wait(deadlines, 5)
 
