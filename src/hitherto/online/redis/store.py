@@ -166,7 +166,7 @@ class RedisOnlineStore:
 
 class _Asked:
     """A lookup under way. Not a function that names itself: one is a cycle, and kept all that a request had, its answer too,
-    until the collector came. That cost a quarter of a request's processor time.
+    until the collector came. Without it a lookup of one row takes a sixth less processor time, or more.
     """
 
     __slots__ = ("_connections", "_done", "_found", "_keys", "_pipeline", "_reads")
