@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.exceptions import ResponseError
 
 from hitherto.online.batches import column, require_values
-from hitherto.online.redis.framing import EXEC, MULTI, UNWATCH, framed_keys, framed_rows, mset, of_rows, pack
+from hitherto.online.redis.framing import EXEC, MULTI, UNWATCH, framed_keys, framed_rows, of_rows, pack
 from hitherto.online.redis.keyspace import token_key
 from hitherto.online.redis.scripts import FENCED, SET_ROWS
 from hitherto.online.store import Place
@@ -121,8 +121,3 @@ def _refused(connection: Any, before: pa.Array | None, again: pa.Array | None) -
     if again is not None:
         connection.read_response()
     return None if done else before
-
-
-def frame_rows(place: Place, batch: pa.RecordBatch) -> bytes:
-    """The rows as one MSET command."""
-    return b"".join(mset(framed_keys(place, batch), column(batch, "value")))
