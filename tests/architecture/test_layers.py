@@ -11,6 +11,7 @@ import sys
 import tokenize
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -152,13 +153,12 @@ def test_modules_and_classes_have_no_empty_words_for_names():
     assert not broken
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    for path in MODULES:
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def trees() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in MODULES]
 
 
-def comments(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        for token in tokenize.tokenize(io.BytesIO(file.read()).readline):
-            if token.type == tokenize.COMMENT:
-                yield token.start[0], token.string
+@cache
+def comments(path: Path) -> list[tuple[int, str]]:
+    tokens = tokenize.tokenize(io.BytesIO(path.read_bytes()).readline)
+    return [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
