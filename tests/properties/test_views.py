@@ -42,12 +42,13 @@ def test_a_view_joined_twice_with_its_keys_mapped_equals_the_reference_on_both_k
     assert found.column_names == [*table.column_names, "history__f0", "history__f1", "other__f1"]
 
     nobody = ReferenceStore(repo.view)
+    names = ("history__f0", "history__f1", "other__f1")
+    values = [found.column(name).to_pylist() for name in names]
     for row, (one, key) in enumerate(zip(asked, mapped, strict=True)):
         first = repo.references[one.number].retrieve(repo.keys[one.number], one.at)
         second = (repo.references[by_key[key]] if key in by_key else nobody).retrieve(key, one.at)
-        names = ("history__f0", "history__f1", "other__f1")
         wanted = (*first.values, second.values[1])
-        got = [found.column(name)[row].as_py() for name in names]
+        got = [column[row] for column in values]
         kinds = (*repo.kinds, repo.kinds[1])
         assert encode_payload(kinds, got) == encode_payload(kinds, wanted), (number, one, key)
         assert [statuses[name][row] for name in names] == [*first.statuses, second.statuses[1]]
