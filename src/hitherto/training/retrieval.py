@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,7 +54,6 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
     """
     rows = engine_rows(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=plan.view_names)
     requests = Requests(rows)
-    threads = limits.threads or os.cpu_count() or 1
     columns: dict[str, pa.ChunkedArray | pa.Array] = {}
     winners: dict[str, Winners] = {}
     coverage: dict[str, ViewCoverage] = {}
@@ -64,9 +62,7 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
     gaps = {name: one.missing(missing) for name, one in asking.items()}
     with connect(limits) as con:
         for name, reads in plan.views.items():
-            found = _merged(
-                [retrieve_view(con, read, requests, threads=threads, reopen=lambda: connect(limits)) for read in reads]
-            )
+            found = _merged([retrieve_view(con, read, requests, limits=limits) for read in reads])
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
             columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
             coverage[name] = asking[name].coverage(name, winners[name], gaps[name])

@@ -9,7 +9,7 @@ import pytest
 
 from hitherto.errors import StorageError, UsageError
 from hitherto.offline.duckdb import connection
-from hitherto.offline.duckdb.connection import Engine, Limits, connect, storage_errors
+from hitherto.offline.duckdb.connection import Engine, Limits, connect, read_once, storage_errors
 
 
 def setting(con: duckdb.DuckDBPyConnection, name: str) -> object:
@@ -85,6 +85,52 @@ def test_a_temporary_directory_that_cannot_be_made_says_which_setting(tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"temporary directory .*file/tmp cannot be made.*offline.temp_directory"):
         connect(Limits(temp_directory=tmp_path / "file" / "tmp"))
+
+
+def blocks_held(con: duckdb.DuckDBPyConnection) -> int:
+    (held,) = con.execute("select memory_usage_bytes from duckdb_memory() where tag = 'BASE_TABLE'").fetchall()[0]
+    return int(held)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers.duckdb"
+    with duckdb.connect(path) as con:
+        # Random numbers, so that they take their 8 bytes.
+        con.execute("create table numbers as select hash(range) as number from range(2_000_000)")
+    return path
+
+
+def test_what_is_read_once_is_not_held(file: Path) -> None:
+    limits = Limits(memory="1GB", threads=1)
+    query = "select sum(number) as total from numbers.numbers"
+    with connect(limits) as con:
+        con.execute(f"attach '{file}' as numbers (read_only)")
+        before = setting(con, "memory_limit")
+        total = read_once(con, query, limits=limits, room=4_000_000)
+        assert blocks_held(con) <= 4_000_000
+        assert setting(con, "memory_limit") == before
+        assert con.sql(query).to_arrow_table() == total
+        assert blocks_held(con) > 10_000_000
+
+
+@pytest.mark.parametrize("limits", [Limits(memory="200MB"), Limits()])
+def test_where_the_room_was_too_little_the_limits_of_the_connection_hold(file: Path, limits: Limits) -> None:
+    with connect(limits) as con:
+        con.execute(f"attach '{file}' as numbers (read_only)")
+        con.execute("create temp table held as select range as number from range(1_000_000)")
+        before = setting(con, "memory_limit")
+        found = read_once(con, "select sum(number % 7)::bigint as rest from numbers.numbers", limits=limits, room=1_000)
+        assert found == con.sql("select sum(number % 7)::bigint as rest from numbers.numbers").to_arrow_table()
+        assert setting(con, "memory_limit") == before
+
+
+def test_room_beyond_the_limit_of_the_connection_does_not_raise_it(file: Path) -> None:
+    limits = Limits(memory="50MB", threads=1)
+    with connect(limits) as con:
+        con.execute(f"attach '{file}' as numbers (read_only)")
+        held = read_once(con, "select current_setting('memory_limit') as held", limits=limits, room=10**12)
+        assert held.column("held").to_pylist() == [setting(con, "memory_limit")]
 
 
 @pytest.mark.parametrize(

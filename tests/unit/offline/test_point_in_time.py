@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hitherto.offline.duckdb import finding, point_in_time
-from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.offline.duckdb import files, finding, point_in_time
+from hitherto.offline.duckdb.connection import Limits
 from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.plan import AgeLimit, SegmentRead, ViewRead
 from unit.offline.engine import engine, rank, reads, write
@@ -44,7 +44,7 @@ def entity_table(one: State, asked: list[tuple[tuple[Any, ...], int | None]]) ->
 
 
 def retrieve(con: duckdb.DuckDBPyConnection, read: ViewRead, requests: Requests) -> Winners:
-    return point_in_time.retrieve(con, read, requests, threads=2, reopen=lambda: connect(Limits()))
+    return point_in_time.retrieve(con, read, requests, limits=Limits(threads=2))
 
 
 def questions(one: State, rng: random.Random) -> list[tuple[tuple[Any, ...], int | None]]:
@@ -174,7 +174,7 @@ def test_its_sql_run_by_hand_gives_the_same(name: str, tmp_path: Path) -> None:
 
 
 class Counted:
-    """A connection, and what it was asked."""
+    """A connection, and what it was asked, but for what is about its memory."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self.con = con
@@ -185,9 +185,10 @@ class Counted:
         """Itself, which has all that a connection has."""
         return cast(duckdb.DuckDBPyConnection, self)
 
-    def execute(self, statement: str) -> Any:
-        self.statements.append(statement)
-        return self.con.execute(statement)
+    def execute(self, statement: str, *given: Any) -> Any:
+        if "memory" not in statement:
+            self.statements.append(statement)
+        return self.con.execute(statement, *given)
 
     def sql(self, statement: str) -> Any:
         self.statements.append(statement)
@@ -240,9 +241,11 @@ def test_chunks_and_keys_that_are_left_out_change_nothing(
         with state(name, tmp_path / str(parts), parts=parts) as (con, one):
             requests = Requests(entity_table(one, questions(one, random.Random(5))))
             whole = retrieve(con, read_of(one), requests)
-            for chunk, sparse in ((7, 10**9), (10**6, 0)):
+            for chunk, sparse, picked, room in ((7, 10**9, 3, 0), (10**6, 0, 10**6, 10**9)):
                 monkeypatch.setattr(finding, "CHUNK", chunk)
                 monkeypatch.setattr(finding, "SPARSE", sparse)
+                monkeypatch.setattr(files, "PICKED", picked)
+                monkeypatch.setattr(files, "ROOM", room)
                 again = retrieve(con, read_of(one), requests)
                 assert again.state.tolist() == whole.state.tolist()
                 assert repr(again.values.to_pylist()) == repr(whole.values.to_pylist())

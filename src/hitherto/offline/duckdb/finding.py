@@ -17,8 +17,8 @@ from hitherto.offline.duckdb.visible import alias, inside
 from hitherto.offline.plan import SegmentRead, ViewRead
 
 # Entries that are held at a time: 16 bytes each, 24 with their rows. Where each has a key of its own, what finds the keys takes up
-# to 28 more, and 68 more for a moment, while it is made; so at most 1.5 GB at a time. Where keys have many entries, it is next to nothing.
-CHUNK = 1 << 24
+# to 28 more, and 68 more for a moment, while it is made; so at most 200 MB at a time. Where keys have many entries, it is next to nothing.
+CHUNK = 1 << 21
 # Where requests are fewer than one in so many rows, a join leaves out the entries of keys that nobody asks for.
 SPARSE = 16
 
@@ -49,7 +49,7 @@ def winners(
         key_ids = requests.key_ids(con, read)
         asking = _may_see(segment, requests.times, asking)
         which = None if asking.all() else np.flatnonzero(asking)
-        searched = _Searched(con, segment, files.count(segment))
+        searched = _Searched(con, segment, files)
         # Without rows that are known later than their event, both times are one.
         by_time = with_events and not segment.indexed
         rows, times = searched.find(
@@ -108,7 +108,7 @@ def _of_several(
         which = np.flatnonzero(_may_see(segment, requests.times, asking))
         if not len(which):
             continue
-        searched = _Searched(con, segment, files.count(segment))
+        searched = _Searched(con, segment, files)
         rows, times = searched.find(
             *_only(which, key_ids(segment), requests.times), threads=threads, with_times=by_time
         )
@@ -141,7 +141,7 @@ def _ranks(files: Files, numbers: np.ndarray) -> list[np.ndarray]:
     """The places of rows in the order of their key (semantics 2)."""
     distinct, which = np.unique(numbers, return_inverse=True)
     table = files.read(
-        distinct, f"epoch_us({EVENT}), coalesce(epoch_us({CREATED}), {NO_CREATED}), epoch_us({AVAILABLE})"
+        distinct, [f"epoch_us({EVENT})", f"coalesce(epoch_us({CREATED}), {NO_CREATED})", f"epoch_us({AVAILABLE})"]
     )
     return [column.to_numpy().take(which) for column in table.columns]
 
@@ -149,8 +149,8 @@ def _ranks(files: Files, numbers: np.ndarray) -> list[np.ndarray]:
 class _Searched:
     """One segment's rows to be searched."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, segment: SegmentRead, count: int) -> None:
-        self._con, self._segment, self._count = con, segment, count
+    def __init__(self, con: duckdb.DuckDBPyConnection, segment: SegmentRead, files: Files) -> None:
+        self._con, self._segment, self._files, self._count = con, segment, files, files.count(segment)
 
     def find(
         self, keys: np.ndarray, times: np.ndarray, *, threads: int, with_times: bool = False
@@ -170,21 +170,24 @@ class _Searched:
         row = "__row" if segment.indexed else "rowid"
         conditions = [] if segment.whole else [f"({inside(segment.intervals)})"]
         if segment.indexed and not segment.whole:
-            yield self._read(left_over(segment) + in_order)
+            yield _entries(self._con.sql(left_over(segment) + in_order).to_arrow_table())
         elif len(keys) * SPARSE < self._count:
             register(self._con, "__wanted", pa.table({KEY: np.unique(keys)}))
             conditions.append(f"{KEY} in (select {KEY} from __wanted)")
-            yield self._read(_select(table, row, conditions) + in_order)
+            yield _entries(self._con.sql(_select(table, row, conditions) + in_order).to_arrow_table())
         else:
             consecutive = segment.whole and not segment.indexed
             for begin in range(0, self._count, CHUNK):
                 part = [f"rowid >= {begin} and rowid < {begin + CHUNK}"] if self._count > CHUNK else []
                 query = _select(table, None if consecutive else row, [*conditions, *part])
-                yield self._read(query, begin if consecutive else None)
+                found = self._files.scan(query, rows=min(CHUNK, self._count), columns=2)
+                yield _entries(found, begin if consecutive else None)
 
-    def _read(self, query: str, first: int | None = None) -> Entries:
-        columns = [column.to_numpy() for column in self._con.sql(query).to_arrow_table().columns]
-        return Entries(columns[0], columns[1], columns[2] if first is None else first)
+
+def _entries(table: pa.Table, first: int | None = None) -> Entries:
+    """Key, time and row; the row is counted from `first` if there is no column for it."""
+    columns = [column.to_numpy() for column in table.columns]
+    return Entries(columns[0], columns[1], columns[2] if first is None else first)
 
 
 def _select(table: str, row: str | None, conditions: list[str]) -> str:

@@ -18,7 +18,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from hitherto.offline.duckdb.connection import storage_errors
+from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.offline.duckdb.files import Files
 from hitherto.offline.duckdb.finding import Found, winners
 from hitherto.offline.duckdb.gathering import Places, gather
@@ -27,7 +27,7 @@ from hitherto.offline.duckdb.requests import Requests
 from hitherto.offline.duckdb.retrieval_sql import EXPIRED, FOUND, sql
 from hitherto.offline.duckdb.visible import attached
 from hitherto.offline.plan import AgeLimit, ViewRead
-from hitherto.sql import quote_all
+from hitherto.sql import quote
 
 __all__ = ["EXPIRED", "FOUND", "Requests", "Winners", "retrieve", "sql"]
 
@@ -57,8 +57,7 @@ def retrieve(
     read: ViewRead,
     requests: Requests,
     *,
-    threads: int,
-    reopen: Callable[[], duckdb.DuckDBPyConnection],
+    limits: Limits,
 ) -> Winners:
     """Answer one view.
 
@@ -66,41 +65,32 @@ def retrieve(
         con: A connection to read segments with.
         read: The view.
         requests: The entity rows.
-        threads: How many may work.
-        reopen: Makes such a connection again, for what may be asked later.
+        limits: Those of the connection, and of the one that is made again for what may be asked later.
     """
     if not read.segments:
         return nothing(read, len(requests))
-    with opened(con, read) as files:
+    with opened(con, read, limits) as files:
         may_expire = _may_expire(read, requests)
-        found = winners(con, read, requests, files, with_events=may_expire, threads=threads)
-        return _answer(read, requests, files, found, may_expire=may_expire, threads=threads, reopen=reopen)
+        found = winners(con, read, requests, files, with_events=may_expire, threads=limits.workers)
+        return _answer(read, requests, files, found, may_expire=may_expire)
 
 
 @contextmanager
-def opened(con: duckdb.DuckDBPyConnection, read: ViewRead) -> Iterator[Files]:
+def opened(con: duckdb.DuckDBPyConnection, read: ViewRead, limits: Limits) -> Iterator[Files]:
     """The files of a view, attached."""
     with storage_errors(f"Reading feature view {read.name!r}"), attached(con, read.segments, view=read.name):
-        yield Files(con, read.segments)
+        yield Files(con, read.segments, limits)
 
 
-def _answer(
-    read: ViewRead,
-    requests: Requests,
-    files: Files,
-    found: Found,
-    *,
-    may_expire: bool,
-    threads: int,
-    reopen: Callable[[], duckdb.DuckDBPyConnection],
-) -> Winners:
+def _answer(read: ViewRead, requests: Requests, files: Files, found: Found, *, may_expire: bool) -> Winners:
+    limits, threads = files.limits, files.limits.workers
     numbers = files.to_read(found.numbers)
     places = Places(files.places(found.numbers, numbers))
     state = (places.places >= 0).astype(np.int8) * np.int8(FOUND)
     if may_expire:
         events = found.events
         if events is None:
-            (column,) = gather([files.read(numbers, f"epoch_us({EVENT})").column(0)], places, threads=threads)
+            (column,) = gather([files.read(numbers, [f"epoch_us({EVENT})"]).column(0)], places, threads=threads)
             events = column.fill_null(0).to_numpy()
         state = _state(read, requests, events, places)
     valid = places.only(state == FOUND)
@@ -108,13 +98,13 @@ def _answer(
     columns: list[pa.ChunkedArray] = []
     for begin in range(0, len(read.features), WIDTH):
         names = read.features[begin : begin + WIDTH]
-        fetched = files.read(numbers, quote_all(names)).columns
+        fetched = files.read(numbers, [quote(name) for name in names]).columns
         typed = [column.cast(kinds[name]) for name, column in zip(names, fetched, strict=True)]
         columns += gather(typed, valid, threads=threads)
 
     def trace() -> pa.Table:
-        with reopen() as con, opened(con, read) as again:
-            times = again.read(numbers, quote_all(TIMES)).columns
+        with connect(limits) as con, opened(con, read, limits) as again:
+            times = again.read(numbers, TIMES).columns
         run = pa.chunked_array([files.run_ids.take(pa.array(files.file_of(numbers)))])
         return pa.table(gather([*times, run], places.only(state != 0), threads=threads), names=list(TRACE.names))
 

@@ -86,30 +86,37 @@ class Entries:
             found_times: Takes their times, if given.
             threads: How many may work.
         """
+        if not len(self.times):
+            return
+        mine = (keys >= self.first_key) & (keys <= self.last_key)
+        which = None if mine.all() else np.flatnonzero(mine)
+        if which is not None:
+            keys, times = keys.take(which), times.take(which)
 
         def search(block: slice) -> None:
             places = self._find(keys[block], times[block])
-            there = places >= 0
-            found = places + self.rows if isinstance(self.rows, int) else self.rows.take(places, mode="clip")
-            np.copyto(rows[block], found, where=there)
+            hits = np.flatnonzero(places >= 0)
+            places = places.take(hits)
+            asked = hits + block.start if which is None else which[block].take(hits)
+            rows[asked] = places + self.rows if isinstance(self.rows, int) else self.rows.take(places)
             if found_times is not None:
-                np.copyto(found_times[block], self.times.take(places, mode="clip"), where=there)
+                found_times[asked] = self.times.take(places)
 
-        if len(self.times):
-            in_threads(search, blocks(len(keys), BLOCK), threads)
+        in_threads(search, blocks(len(keys), BLOCK), threads)
 
     def _find(self, keys: np.ndarray, times: np.ndarray) -> np.ndarray:
-        inside = (keys >= self.first_key) & (keys <= self.last_key)
-        slots = self._slots(np.where(inside, keys, self.first_key))
+        """The places of what keys from first_key to last_key find, -1 for none."""
+        slots = self._slots(keys)
         if not self._shift:
-            key_places = slots
+            key_places, known = slots, None
         else:
             begins, ends = (self._table.take(places).astype(np.int64) for places in (slots, slots + 1))
             key_places = np.maximum(last_at_most(self._known, begins, ends, keys), 0)
-            inside &= self._known.take(key_places) == keys
+            known = self._known.take(key_places) == keys
         begins, ends = (self._bounds.take(places).astype(np.int64) for places in (key_places, key_places + 1))
         found = last_at_most(self.times, begins, ends, times)
-        found[(found < begins) | ~inside] = -1
+        missed = found < begins
+        found[missed if known is None else missed | ~known] = -1
         return found
 
 
