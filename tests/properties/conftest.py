@@ -1,4 +1,7 @@
-"""What holds for all properties: the histories are short, so blocks, chunks and many rows are too, and every way is tried."""
+"""What holds for all properties: the histories are short, so blocks, chunks and many rows are too, and every way is tried.
+
+A chunk has the rows of some histories: its ends fall into keys all the same, and each chunk is a statement.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from hitherto.offline.duckdb import files, finding, search
 @pytest.fixture(autouse=True)
 def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "FEW", 2)
-    monkeypatch.setattr(search, "BLOCK", 16)
-    monkeypatch.setattr(finding, "CHUNK", 8)
-    monkeypatch.setattr(files, "PICKED", 8)
+    monkeypatch.setattr(search, "BLOCK", 61)
+    monkeypatch.setattr(finding, "CHUNK", 61)
+    monkeypatch.setattr(files, "PICKED", 31)
     # Some histories have more rows than are asked for, others fewer.
     monkeypatch.setattr(finding, "SPARSE", 1)

@@ -62,6 +62,11 @@ def by_polars(rows: pl.DataFrame, event: str, known: str) -> pl.DataFrame:
     return joined.select(pl.when(valid).then(pl.col(name)).alias(name) for name in FEATURES)
 
 
+@pytest.fixture(autouse=True)
+def _few_rows_are_many() -> None:
+    """Not here: 100,000 rows are many by themselves."""
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("flights")
