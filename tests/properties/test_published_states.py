@@ -26,7 +26,7 @@ from properties.repos import Question, Repo, assert_agree, entity_table, expecte
 def build(folder: Path, scenario: Scenario, number: int) -> tuple[Repo, tuple[Step, ...]]:
     rng = random.Random(number)
     schedule = rng.choice(collect(schedules(), 30, number=number))
-    found = collect(histories(scenario, steps=STEPS), CASES // 4 // len(SCENARIOS), number=number)
+    found = collect(histories(scenario, steps=STEPS), CASES // 8 // len(SCENARIOS), number=number)
     return Repo(folder / "repo", scenario, found, rng), schedule
 
 

@@ -63,6 +63,21 @@ def test_a_run_that_ends_earlier_behaves_as_if_executed_then(project: Project) -
     ]
 
 
+@pytest.mark.parametrize("options", [{}, {"ttl": "2h", "online_retention": "2h"}])
+def test_runs_without_rows_are_published_one_after_the_other_until_there_are_some(
+    project: Project, options: dict[str, Any]
+) -> None:
+    project.deliver([("a", 9, 9.0)])
+    project.store.apply([view(**options)])
+    for start in (2, 4):
+        run = project.store.materialize(hour(start), hour(start + 2))["readings"]
+        assert (run.state, run.rows_read, run.keys_pushed) == ("published", 0, 0)
+        assert project.lookup("a") == [None]
+    project.at(10)
+    project.store.materialize(hour(8), hour(10))
+    assert project.lookup("a") == [9.0]
+
+
 def test_an_incremental_run_recomputes_what_a_late_file_reaches_into_then_goes_on(project: Project) -> None:
     project.deliver(ROWS)
     project.store.apply([view()])

@@ -14,7 +14,7 @@ from hitherto.encoding.key_codec import bucket_sql, key_sql
 from hitherto.encoding.row_codec import payload_sql, value_sql
 from hitherto.offline.duckdb.connection import another, storage_errors
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list, order_by, row_columns
-from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of
+from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
 from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, quote_all, timestamp
 from hitherto.timeline import Interval
@@ -114,10 +114,10 @@ def changed_winners(
         restore: Write all other keys too: earlier runs forgot rows that are to be kept now.
     """
     columns = key_list(view) or "1 as __one"
-    touched = [rows_of(segment, f"{columns}, {AVAILABLE}") for segment in (*before, *after)]
+    touched = rows_of_all(view, (*before, *after), columns=f"{columns}, {AVAILABLE}")
     where = inside([interval])
     names = key_list(view) or "__one"
-    keys = f"select distinct {names} from ({' union all '.join(touched)}) where {where}"
+    keys = f"select distinct {names} from ({touched}) where {where}"
     if keep_from is not None:
         # What passed its online retention since the last run goes too; readers hide it already.
         keys += f" union select {columns} from ({greatest_rows(view, before)}) where {EVENT} < {timestamp(keep_from)}"
