@@ -42,7 +42,7 @@ demo: setup
 	$(BIN)/hitherto demo
 
 test: lint
-	$(BIN)/pytest -n $(JOBS) --cov
+	$(BIN)/pytest -n $(JOBS) --dist loadscope --cov
 
 # Peers (Feast) live in an environment of their own, $(VENV)-peers, which is made when it is missing.
 bench: bench-setup
