@@ -80,10 +80,15 @@ def run_interval(
 def _end(context: RunContext, run: Run, state: RunState, error: str, began: float) -> Run:
     """Close a run that did not publish, and remove its segment: nothing half-done stays behind.
 
-    A run that was already pushing stays as it is, with its cause: the next command finishes it.
+    A run that was already pushing stays as it is, with its cause: the next command finishes it. So does one that was published:
+    what went wrong then was tidying up, and everybody reads its segment.
     """
     seconds = time.perf_counter() - began
-    if context.registry.run(run.run_id).state == "pushing":
+    now = context.registry.run(run.run_id)
+    if now.state == "published":
+        logger.warning("Run %s of %s is published; what came after it failed: %s", run.run_id, run.view, error)
+        return now
+    if now.state == "pushing":
         return context.registry.update_run(run.run_id, error=error, seconds=seconds)
     segments.remove(segment_path(context, run))
     return context.registry.update_run(run.run_id, state=state, error=error, finished_at=context.now(), seconds=seconds)
@@ -115,15 +120,19 @@ def _compute_and_publish(
     with storage_errors(f"Materializing feature view {run.view!r}"), context.engine.connection() as con:
         # All that a first run stores online is in its own rows. An empty generation that is served already is no first run.
         if version.definition.online and not state and run.generation != version.generation:
-            with closing(_first_rows(con, version, run)) as rows:
+            with closing(_first_rows(context, con, version, run)) as rows:
                 run = _stage_and_write(context, con, version, run, files=files, state=state, rows=rows)
-                return push_and_publish(context, version, run, began=began, rows=rows)
-        run = _stage_and_write(context, con, version, run, files=files, state=state)
+                if rows.begun:
+                    return push_and_publish(context, version, run, began=began, rows=rows)
+        else:
+            run = _stage_and_write(context, con, version, run, files=files, state=state)
     return push_and_publish(context, version, run, began=began)
 
 
-def _first_rows(con: duckdb.DuckDBPyConnection, version: ViewVersion, run: Run) -> online_rows.EarlyRows:
-    keep_from = _keep_from(version, run.interval.end)
+def _first_rows(
+    context: RunContext, con: duckdb.DuckDBPyConnection, version: ViewVersion, run: Run
+) -> online_rows.EarlyRows:
+    keep_from = _keep_from(context, version, run)
     return online_rows.EarlyRows(
         online_rows.staged_winners(con, version.definition, "staged", sequence=run.online_sequence, keep_from=keep_from)
     )
@@ -302,7 +311,6 @@ def push_and_publish(
             run,
             before=before,
             after=after,
-            watermark=ledger.watermark(publications) or run.interval.end,
             restore=restore,
             rows=rows,
         )
@@ -333,12 +341,11 @@ def _push(
     *,
     before: Sequence[SegmentRead],
     after: Sequence[SegmentRead],
-    watermark: int,
     restore: bool,
     rows: online_rows.EarlyRows | None,
 ) -> int:
     view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
-    keep_from = _keep_from(version, max(run.interval.end, watermark))
+    keep_from = _keep_from(context, version, run)
     sample: list[tuple[bytes, bytes | None]] = []
     report = _reporter(context, run)
     fresh = run.generation != version.generation
@@ -373,10 +380,13 @@ def _push(
     return pushed
 
 
-def _keep_from(version: ViewVersion, until: int) -> int | None:
+def _keep_from(context: RunContext, version: ViewVersion, run: Run) -> int | None:
     """The event time before which rows have passed their online retention; None keeps all."""
     retention = version.definition.online_retention_micros
-    return None if retention is None else until - retention
+    if retention is None:
+        return None
+    watermark = ledger.watermark(context.registry.publications(run.view, run.version))
+    return max(run.interval.end, watermark or run.interval.end) - retention
 
 
 def _sampled(

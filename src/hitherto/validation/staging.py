@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -224,17 +223,8 @@ class _Plan:
 
     @property
     def hash(self) -> str:
-        """SQL for a hash of a row, judged or staged: of what would be published, and of the checks it breaks.
-
-        Not of floating point numbers: a transform's sums of them end in other digits each time they are computed.
-        """
-        inexact = {
-            field.name
-            for field in self.view.schema
-            if {"FLOAT", "DOUBLE"} & set(re.findall(r"[A-Z]+", field.dtype.sql))
-        }
-        names = [quote(name) for name in self.published_names if name not in inexact]
-        return f"hash({', '.join([*names, *self.mask_names])})"
+        """SQL for a hash of a row, judged or staged: of what would be published, and of the checks it breaks."""
+        return f"hash({', '.join([*map(quote, self.published_names), *self.mask_names])})"
 
     def quarantine_sql(self, judged: str) -> str:
         """The rows that are set aside, each with all its reasons."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,15 @@ from hitherto.errors import (
     MaterializationFailed,
     MaterializationRejected,
     NotMaterializedError,
+    RegistryError,
     RunInProgressError,
+    StorageError,
     UnknownNameError,
     UsageError,
 )
+from hitherto.materialization import runner
 from hitherto.materialization.lock import view_lock
+from hitherto.offline.duckdb import online_rows
 from hitherto.types import Float64, String
 from journeys.projects import SENSOR, Project, assert_parity, hour, micros, source, table, view
 
@@ -611,3 +616,39 @@ def test_names_of_sql_and_of_our_own_statements_are_names_like_others(project: P
     assert all(training.column(name).to_pylist() == [5.0, 3.0] for name in names)
     answer = project.store.get_online_features(asked, {"sensor": ["a"], "group": ["g"]}).to_dict()
     assert all(answer[name] == [5.0] for name in names)
+
+
+# -- what goes wrong late ----------------------------------------------------------------------------------------------
+
+
+def test_what_fails_after_a_run_is_published_takes_nothing_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.deliver(ROWS)
+    project.store.apply([view()])
+
+    def fail(*_: Any) -> None:
+        raise RegistryError("The registry is gone.")
+
+    monkeypatch.setattr(runner, "_drop_old_versions", fail)
+    assert project.store.materialize()["readings"].state == "published"
+    assert "what came after it failed: The registry is gone." in caplog.text
+    assert project.history(("a", 4), ("b", 24)) == [1.0, 8.0]
+    assert project.lookup("a", "b") == [5.0, 8.0]
+
+
+def test_online_rows_that_cannot_be_made_beside_the_writing_are_made_after_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.deliver(ROWS)
+    project.store.apply([view()])
+
+    def fail(*_: Any, **__: Any) -> Iterator[Any]:
+        raise StorageError("No memory is left.")
+        yield
+
+    monkeypatch.setattr(online_rows, "staged_winners", fail)
+    run = project.store.materialize()["readings"]
+    assert (run.state, run.keys_pushed) == ("published", 2)
+    assert "after the segment is written, not beside it: No memory is left." in caplog.text
+    assert project.lookup("a", "b") == [5.0, 8.0]

@@ -72,6 +72,20 @@ def test_after_an_error_an_engine_begins_with_another_database(tmp_path: Path) -
     engine.close()
 
 
+def test_work_that_is_done_stays_done_though_its_database_cannot_be_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: duckdb.DuckDBPyConnection) -> None:
+        raise duckdb.OutOfMemoryException("nothing is left")
+
+    engine = Engine(Limits())
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "_drop_tables", fail)
+        with engine.connection() as con:
+            con.execute("create table staged as select 1 as x")
+    with engine.connection() as con:
+        assert con.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
+    engine.close()
+
+
 def test_two_pieces_of_work_at_once_have_databases_of_their_own() -> None:
     engine = Engine(Limits())
     with engine.connection() as one, engine.connection() as two:

@@ -67,12 +67,17 @@ class Engine:
         try:
             with another(database) as con:
                 yield con
-                _drop_tables(con)
         except BaseException:
             # Files may be attached still, and statements half done.
             database.close()
             raise
-        self._idle.append(database)
+        try:
+            _drop_tables(database)
+        except duckdb.Error:
+            # The work is done all the same; the next one takes a new database.
+            database.close()
+        else:
+            self._idle.append(database)
 
     def close(self) -> None:
         """Give back the memory of the databases that nobody works with. The next piece of work makes one anew."""
@@ -102,7 +107,8 @@ def read_once(con: duckdb.DuckDBPyConnection, query: str, *, limits: Limits, roo
     try:
         _limit_memory(con, f"{held + room}B")
         return con.sql(query).to_arrow_table()
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.IOException):
+        # The second is for what it wanted to put on a disk that is full or read-only; a broken file fails again.
         _limit_memory(con, limits.memory)
         return con.sql(query).to_arrow_table()
     finally:

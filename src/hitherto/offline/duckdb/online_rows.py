@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,15 @@ import pyarrow as pa
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import bucket_sql, key_sql
 from hitherto.encoding.row_codec import payload_sql, value_sql
+from hitherto.errors import StorageError
 from hitherto.offline.duckdb.connection import another, storage_errors
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list, order_by, row_columns
 from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
 from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, quote_all, timestamp
 from hitherto.timeline import Interval
+
+logger = logging.getLogger("hitherto")
 
 BATCH_ROWS = 8_192
 EARLY_BYTES = 64 << 20
@@ -73,13 +77,21 @@ class EarlyRows:
     def __init__(self, batches: Generator[pa.RecordBatch, None, None]) -> None:
         self._batches = batches
         self._made: deque[pa.RecordBatch] = deque()
+        self.begun = False
+        """Whether the first batches are made; if not, there are none to be had here."""
 
     def begin(self) -> None:
-        """Make the first batches, up to a number of bytes that a run can afford."""
+        """Make the first batches, up to a number of bytes that a run can afford. Without the memory for it beside the writing, none."""
         room = EARLY_BYTES
-        while room > 0 and (batch := next(self._batches, None)) is not None:
-            self._made.append(batch)
-            room -= batch.nbytes
+        try:
+            while room > 0 and (batch := next(self._batches, None)) is not None:
+                self._made.append(batch)
+                room -= batch.nbytes
+        except StorageError as error:
+            logger.warning("Online rows are encoded after the segment is written, not beside it: %s", error)
+            self.close()
+        else:
+            self.begun = True
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         while self._made:
