@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -186,8 +187,9 @@ def _told(*line: str) -> str | None:
         told = subprocess.run(line, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return None
-    words = (told.stdout + told.stderr).split()
-    return next((word.removeprefix("v=") for word in words if word.removeprefix("v=")[:1].isdigit()), None)
+    # "Redis server v=7.0.15 sha=...", "wrk debian/4.1.0-3+b2 [epoll] Copyright (C) 2012 ...": the first with a point in it.
+    found = re.search(r"\d+\.[\w.+-]+", told.stdout + told.stderr)
+    return found[0] if found else None
 
 
 def _lines(path: str) -> list[str]:

@@ -110,6 +110,23 @@ def series_of(found: Sequence[Found], curve: Curve) -> dict[str, list[tuple[floa
     return series
 
 
+def points_table(curve: Curve, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """The points of a curve: a line for each place on the x axis, a column for each series."""
+    points = {name: dict(of) for name, of in series.items()}
+    rows = [
+        [f"{x:,.0f}", *(number(of[x]) if x in of else "" for of in points.values())]
+        for x in sorted({x for of in points.values() for x in of})
+    ]
+    return table([f"{curve.x} ({curve.y})", *points], rows)
+
+
+def curves_part(found: Sequence[Found]) -> Iterator[str]:
+    """Each picture with the table of its points."""
+    for curve in CURVES:
+        if series := series_of(found, curve):
+            yield f"![{curve.title}](benchmarks/{file_of(curve)})\n\n{points_table(curve, series)}"
+
+
 def machine_line(found: Sequence[Found]) -> str:
     """Where and with what; the load average says who else was at work."""
     machine = found[0]["machine"]
@@ -128,9 +145,11 @@ def generated(found: Sequence[Found]) -> Iterator[tuple[str, str]]:
     """The parts of the page that are made: (name of the marker, text)."""
     yield "machine", machine_line(found)
     yield "targets", targets_table(figures(found))
-    yield "curves", "\n\n".join(f"![{one.title}](benchmarks/{file_of(one)})" for one in CURVES if series_of(found, one))
+    yield "curves", "\n\n".join(curves_part(found))
     parts = []
     for benchmark in found:
+        if not benchmark["measured"]:
+            continue  # what it has is in the curves
         notes = [f"- {note}" for note in benchmark["notes"]]
         parts.append(
             "\n\n".join([f"### {benchmark['benchmark']}", all_table(benchmark), *(["\n".join(notes)] if notes else [])])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from benchmarks import report, targets
+from benchmarks.curves import Curve
 from benchmarks.pairs import rounds, spread, times_its_speed, times_its_time
 from benchmarks.record import Measured
 from benchmarks.targets import Target
@@ -68,6 +69,13 @@ def test_the_table_says_what_is_wanted_what_was_found_and_the_verdict():
     lines = report.targets_table(found, wanted).splitlines()
     assert lines[2] == "| one | two | at least 1.7 / 3x | 2 (1 to 4); 5 rounds | met |"
     assert lines[3] == "| slow |  | at most 5 ms | 9 (4.5 to 18); 5 rounds | **missed** |"
+
+
+def test_the_points_of_a_curve_are_a_table_with_a_gap_where_a_series_has_none():
+    series = {"ours": [(10.0, 0.5), (1000.0, 2.0)], "theirs": [(1000.0, 4.0)]}
+    lines = report.points_table(Curve("a", "A", "rows", "seconds"), series).splitlines()
+    assert lines[0] == "| rows (seconds) | ours | theirs |"
+    assert lines[2:] == ["| 10 | 0.5 |  |", "| 1,000 | 2 | 4 |"]
 
 
 def test_only_what_stands_between_the_markers_is_written():
