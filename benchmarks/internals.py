@@ -24,7 +24,7 @@ def encoded_rows(store: FeatureStore, view: str) -> list[pa.RecordBatch]:
     """Every key's winner of a materialized view as a run would push it: key, value, bucket."""
     (version,) = store.registry.view_versions(view)
     state = current_state(store.context, version)
-    with connect(store.context.limits) as con:
+    with connect(store.context.engine.limits) as con:
         return list(online_rows.all_winners(con, version.definition, state, sequence=1, keep_from=None))
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers
 
-BENCH_PEERS names the python of an environment that is there already. Without one, benchmarks leave Feast out and say why.
+BENCH_PEERS names the python of an environment that is there already. Where none can be made, benchmarks leave Feast out and say why.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ Kind = Literal["as-it-comes", "tuned"]
 
 
 def python() -> Path | None:
-    """The python that has Feast, if there is one."""
-    found = Path(os.environ.get("BENCH_PEERS", FOLDER / "bin" / "python"))
-    return found if found.exists() and (found.parent / "feast").exists() else None
+    """The python that has Feast, if there is one. One that BENCH_PEERS names must be there: SystemExit if not."""
+    given = os.environ.get("BENCH_PEERS")
+    found = Path(given or FOLDER / "bin" / "python")
+    if found.exists() and (found.parent / "feast").exists():
+        return found
+    if given:
+        raise SystemExit(f"BENCH_PEERS={given}: there is no python with Feast. Name one, or unset it to have one made.")
+    return None
 
 
 def make() -> Path | None:

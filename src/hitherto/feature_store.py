@@ -102,8 +102,10 @@ class FeatureStore:
             part = self.__dict__.pop(name, None)
             if part is not None:
                 part.close()
-        for name in ("context", "_training"):
-            self.__dict__.pop(name, None)
+        context = self.__dict__.pop("context", None)
+        if context is not None:
+            context.engine.close()
+        self.__dict__.pop("_training", None)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from hitherto.errors import (
     UsageError,
 )
 from hitherto.events import DefinitionsApplied, Event, RowsPushed, RunFinished, RunStarted
+from hitherto.offline.duckdb.connection import Engine
 from hitherto.testing import FakeClock
 from hitherto.types import Float64
 from journeys.projects import SENSOR, Project, entity_rows, hour, micros, source, table, view
@@ -202,6 +203,17 @@ def test_instants_are_aware_datetimes_dates_or_iso_text(project: Project) -> Non
     for end in ("2020-01-01T02:00:00Z", datetime(2020, 1, 1, 4, tzinfo=UTC), hour(24).date()):
         project.store.materialize_incremental(end)
     assert [run.interval.end for run in project.runs()] == [micros(2), micros(4), micros(24)]
+
+
+def test_closing_gives_back_what_a_plan_without_a_run_has_opened(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.deliver(ROWS)
+    project.store.apply([view()])
+    engine, closed = project.store.context.engine, []
+    monkeypatch.setattr(Engine, "close", lambda self: closed.append(self))
+    project.store.close()
+    assert closed == [engine]
 
 
 def test_closing_is_safe_to_repeat_and_the_store_may_be_used_again(project: Project) -> None:

@@ -159,13 +159,10 @@ def _dry_run(
     bounds = [None if value is None else instant(value, what=what) for value, what in ((start, "start"), (end, "end"))]
     wanted = work.request(context, start=bounds[0], end=bounds[1], incremental=False)
     found = []
-    try:
-        for version in work.newest_versions(context, views):
-            for interval in work.plan(context, version, wanted).intervals:
-                rows = preview(version.definition, root=context.root, limits=context.limits, interval=interval)
-                found.append((f"{version.view}@{version.version}", interval, rows.report))
-    finally:
-        context.engine.close()
+    for version in work.newest_versions(context, views):
+        for interval in work.plan(context, version, wanted).intervals:
+            rows = preview(version.definition, root=context.root, limits=context.engine.limits, interval=interval)
+            found.append((f"{version.view}@{version.version}", interval, rows.report))
     return found
 
 

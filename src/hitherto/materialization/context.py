@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hitherto.events import Observers
-from hitherto.offline.duckdb.connection import Engine, Limits
+from hitherto.offline.duckdb.connection import Engine
 from hitherto.online.store import OnlineStore, Place
 from hitherto.registry.records import ViewVersion
 from hitherto.registry.sqlite import Registry
@@ -28,11 +28,6 @@ class RunContext:
     """Opens the online store, once; views with online=False never call it."""
     clock: Clock
     observers: Observers = field(default_factory=Observers)
-
-    @property
-    def limits(self) -> Limits:
-        """What the engine may use, for work that makes a database of its own."""
-        return self.engine.limits
 
     def now(self) -> int:
         """The clock, read once."""

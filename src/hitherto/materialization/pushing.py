@@ -55,7 +55,7 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
             f"Nothing was pushed into feature view {view.name!r}: the online store has lost its rows, or is another one now. "
             f"Fill it first: hitherto materialize --view {view.name}"
         )
-    with connect(context.limits) as con, storage_errors(f"Pushing into feature view {view.name!r}"):
+    with connect(context.engine.limits) as con, storage_errors(f"Pushing into feature view {view.name!r}"):
         open_frame(con, frames.to_arrow(rows), name=ROWS)
         staged = staging.stage(con, view, relation=ROWS, interval=None)
         if staged.rows_quarantined or rejects(staged.checks):

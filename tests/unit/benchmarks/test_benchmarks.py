@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import data, project, record
+from benchmarks import data, peers, project, record
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,12 @@ def _files_go_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
     monkeypatch.setenv("BENCH_WORK", str(tmp_path / "work"))
     project.work_folder.cache_clear()
+
+
+def test_peers_that_are_named_and_not_there_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_PEERS", "/nowhere/python")
+    with pytest.raises(SystemExit, match=r"BENCH_PEERS=/nowhere/python: there is no python with Feast"):
+        peers.make()
 
 
 @pytest.mark.parametrize("name", ["hot_key", "push", "startup"])

@@ -19,6 +19,8 @@ PER_PICKED = 128
 # What it takes to scan: bytes for each thread and column, of which it holds a block or two at a time, and for all else.
 PER_COLUMN = 1 << 20
 ROOM = 32 << 20
+# Rows for each winner up to which winners are marked in an array of all rows; beyond it, sorting them costs less than that array.
+MARKED = 16
 # Bytes of a value in a file, at a guess.
 VALUE = 8
 
@@ -62,7 +64,7 @@ class Files:
         A file of which more than a third is asked for is read as it is: a scan takes 83 ms of a processor for 1 M rows of ten
         features, the join that picks half of them out 174 ms.
         """
-        if self.total > 16 * len(winners):
+        if self.total > MARKED * len(winners):
             return np.unique(winners[winners >= 0])
         asked = np.zeros(self.total + 1, dtype=bool)
         # -1 falls on the one beyond the last.
@@ -75,7 +77,7 @@ class Files:
 
     def places(self, winners: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Where the winners are among ascending row numbers; -1 for none."""
-        if self.total > 16 * len(winners):
+        if self.total > MARKED * len(winners):
             return np.where(winners >= 0, np.searchsorted(numbers, winners), -1)
         # Only the numbers, which have all winners, and the last place, where -1 falls, are looked at.
         place = np.empty(self.total + 1, dtype=np.int64 if len(numbers) > 2**31 - 2 else np.int32)

@@ -36,12 +36,7 @@ def row_head(place: Place) -> bytes:
 def row_keys(place: Place, keys: Sequence[bytes], of_keys: Sequence[int] | None = None) -> list[bytes]:
     """The Redis keys of entity keys; `of_keys` are their buckets, where they are known."""
     heads = prefixes(place)
-    if of_keys is not None:
-        return [heads[number] + key for number, key in zip(of_keys, keys, strict=True)]
-    # As `buckets`, in one pass: a third less for one key or ten.
-    return [
-        heads[((digest := md5(key, usedforsecurity=False).digest())[0] << 2) | (digest[1] >> 6)] + key for key in keys
-    ]
+    return [heads[number] + key for number, key in zip(of_keys or buckets(keys), keys, strict=True)]
 
 
 def buckets(keys: Sequence[bytes]) -> list[int]:
