@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hitherto.config import Config
-    from hitherto.definitions import Entity, FeatureService, FeatureView, Field, ParquetSource, expect
+    from hitherto.definitions import Aggregation, Entity, FeatureService, FeatureView, Field, ParquetSource, expect
     from hitherto.errors import (
         ClockError,
         ConfigError,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Aggregation",
     "Answer",
     "ClockError",
     "Config",
@@ -89,7 +90,8 @@ _ELSEWHERE = {
     "RunReport": "hitherto.materialization.report",
     "TrainingSet": "hitherto.training.training_set",
 } | dict.fromkeys(
-    ("Entity", "FeatureService", "FeatureView", "Field", "ParquetSource", "expect"), "hitherto.definitions"
+    ("Aggregation", "Entity", "FeatureService", "FeatureView", "Field", "ParquetSource", "expect"),
+    "hitherto.definitions",
 )
 
 

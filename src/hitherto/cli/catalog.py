@@ -262,8 +262,12 @@ def _describe_view(here: Session, store: FeatureStore, name: str) -> None:
     def render(console: Console) -> None:
         console.print(facts([*_status_pairs(served, ran), *_view_pairs(view)]))
         made = table("!feature", "type", "checks", "description")
-        for field in view.schema:
-            kind = f"{field.dtype!r}" + (f" from {field.source_column}" if field.source_column else "")
+        from hitherto.registry.description import computation
+
+        computed = {one.name: f", {computation(one)}" for one in view.windowed}
+        for field in view.features:
+            origin = f" from {field.source_column}" if field.source_column else computed.get(field.name, "")
+            kind = f"{field.dtype!r}{origin}"
             made.add_row(field.name, kind, _checks(field.expect), printable(field.description))
         console.print("", made)
         if view.sql:

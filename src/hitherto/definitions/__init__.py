@@ -1,6 +1,7 @@
 """What a user writes: entities, fields, sources, feature views, feature services, expectations."""
 
 from hitherto.definitions import expectation as expect
+from hitherto.definitions.aggregation import Aggregation
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
@@ -9,6 +10,7 @@ from hitherto.definitions.field import Field
 from hitherto.definitions.source import ParquetSource
 
 __all__ = [
+    "Aggregation",
     "Entity",
     "Expectation",
     "FeatureService",

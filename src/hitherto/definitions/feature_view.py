@@ -1,4 +1,4 @@
-"""FeatureView: the features of some entities, from one source, in one schema."""
+"""FeatureView: the features of some entities, from one source: its columns as they are, or aggregations over windows of time."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hitherto.definitions.aggregation import Aggregation, WindowedFeature
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.field import Field
@@ -16,7 +18,7 @@ from hitherto.definitions.problems import check_name, here, report
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import InstantError, Location, did_you_mean
 from hitherto.timeline import duration, micros
-from hitherto.types import DataType
+from hitherto.types import DataType, String
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class FeatureView:
         name: Its name (semantics 7).
         entities: What the features are about; none makes a view with one row for everybody.
         source: Where the rows come from.
-        schema: The features, with their declared types.
+        schema: The features, with their declared types. With aggregations: the columns that they look at, where their types
+            (and checks on their values) are to be declared.
+        aggregations: Features that are computed from a key's rows in windows of time, instead of being columns (semantics 11).
         ttl: How long a row is valid after its event time (semantics 3); None is for ever. timedelta or "90s", "30m", "6h", "7d".
         transform: One DuckDB SELECT over the relation `source`, or a Path to a .sql file (beside the defining file).
         lookback: How far before its interval the transform looks; None is to the beginning.
@@ -50,7 +54,8 @@ class FeatureView:
     name: str
     entities: Sequence[Entity] = field(default=(), kw_only=True)
     source: ParquetSource = field(kw_only=True)
-    schema: Sequence[Field] = field(kw_only=True)
+    schema: Sequence[Field] = field(default=(), kw_only=True)
+    aggregations: Sequence[Aggregation] = field(default=(), kw_only=True)
     ttl: timedelta | str | None = field(default=None, kw_only=True)
     transform: str | Path | None = field(default=None, kw_only=True)
     lookback: timedelta | str | None = field(default=None, kw_only=True)
@@ -64,7 +69,12 @@ class FeatureView:
 
     def __post_init__(self) -> None:
         check_name(self.name, object=self._what, location=self.location)
-        for attribute, kind in (("entities", Entity), ("schema", Field), ("expect", Expectation)):
+        for attribute, kind in (
+            ("entities", Entity),
+            ("schema", Field),
+            ("aggregations", Aggregation),
+            ("expect", Expectation),
+        ):
             self._take_list(attribute, kind)
         object.__setattr__(self, "tags", dict(self.tags))
         if not isinstance(self.source, ParquetSource):
@@ -73,6 +83,8 @@ class FeatureView:
         for attribute in ("ttl", "lookback", "online_retention"):
             self._take_duration(attribute)
         self._read_transform()
+        if self.aggregations:
+            self._take_aggregations()
         self._check_schema()
         self._check_times()
 
@@ -121,23 +133,52 @@ class FeatureView:
             self._complain(f"its transform {str(self.transform)!r} cannot be read: {error}.")
             object.__setattr__(self, "transform", None)
 
+    def _take_aggregations(self) -> None:
+        """Complete the schema with the columns that aggregations look at, and check that each function fits its column."""
+        fields = {one.name: one for one in self.schema}
+        wanted: dict[str, DataType] = {}
+        for one in sorted(self.aggregations, key=_says_type):
+            if one.column not in fields:
+                wanted[one.column] = one.input_type
+        # In the order of the aggregations, whichever of them said the type.
+        for column in dict.fromkeys(one.column for one in self.aggregations if one.column in wanted):
+            fields[column] = Field(column, wanted[column], location=self.location)
+        object.__setattr__(self, "schema", tuple(fields.values()))
+        for one in self.aggregations:
+            kind = fields[one.column].dtype
+            misfit = one.misfit(kind)
+            if one.dtype not in (None, kind):
+                misfit = f"it reads the column as {one.dtype!r}, which is {kind!r} elsewhere in the view: a column has one type."
+            if misfit:
+                report(misfit, object=f"{self._what}, {one.function} of {one.column!r}", location=one.location)
+        for name in fields.keys() - {one.column for one in self.aggregations}:
+            self._complain(f"the field {name!r} of its schema is looked at by no aggregation; leave it out.")
+        if self.ttl is not None or self.online_retention is not None:
+            self._complain(
+                "ttl= and online_retention= do not go with aggregations: their windows say how long a row counts."
+            )
+            object.__setattr__(self, "ttl", None)
+            object.__setattr__(self, "online_retention", None)
+
     def _check_schema(self) -> None:
         if not self.schema:
-            self._complain("it has no features: give schema=[Field(...), ...].")
-        seen: set[str] = set()
-        for name in (*self.join_keys, *(one.name for one in self.schema)):
-            if name in seen:
-                self._complain(f"the name {name!r} stands twice among its keys and features.")
-            seen.add(name)
+            self._complain("it has no features: give schema=[Field(...), ...] or aggregations=[Aggregation(...), ...].")
+        for names in {self.column_names, self.feature_names}:
+            seen: set[str] = set()
+            for name in (*self.join_keys, *names):
+                if name in seen:
+                    self._complain(f"the name {name!r} stands twice among its keys and features.")
+                seen.add(name)
         for expectation in self.expect:
             if expectation.is_row_check and expectation.kind != "sql":
                 self._complain(
                     f"{expectation.name} looks at one field's values; put it into that Field's expect=[...]."
                 )
             column = expectation.bounds.get("column")
-            if column is not None and column not in self.feature_names:
+            if column is not None and column not in self.column_names:
+                what = "a column that is aggregated" if self.aggregations else "a feature"
                 self._complain(
-                    f"{expectation.name} looks at {column!r}, which is not a feature.{did_you_mean(column, self.feature_names)}"
+                    f"{expectation.name} looks at {column!r}, which is not {what}.{did_you_mean(column, self.column_names)}"
                 )
 
     def _check_times(self) -> None:
@@ -159,9 +200,43 @@ class FeatureView:
         return {key: kind for entity in self.entities for key, kind in entity.join_keys.items()}
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
-        """The names of the features, in the order of the schema."""
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns that runs store, in the order of the schema."""
         return tuple(one.name for one in self.schema)
+
+    @cached_property
+    def windowed(self) -> tuple[WindowedFeature, ...]:
+        """How the features of the aggregations are computed, in their order; empty for a view without any."""
+        kinds = {one.name: one.dtype for one in self.schema}
+        return tuple(feature for one in self.aggregations for feature in one.features(kinds[one.column]))
+
+    @cached_property
+    def features(self) -> tuple[Field, ...]:
+        """What the view offers: the fields of the schema, or the features of the aggregations."""
+        if not self.aggregations:
+            return tuple(self.schema)
+        kinds = {one.name: one.dtype for one in self.schema}
+        return tuple(
+            Field(made.name, made.dtype, description=one.description, tags=one.tags, location=one.location)
+            for one in self.aggregations
+            for made in one.features(kinds[one.column])
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The names of the features, in their order."""
+        return tuple(one.name for one in self.features)
+
+    @property
+    def longest_window(self) -> int | None:
+        """The longest window of the aggregations, in microseconds; None if one looks at all rows, or if there are none."""
+        windows = [one.window for one in self.windowed]
+        return None if None in windows else max((one for one in windows if one is not None), default=None)
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether rows of one key and event time are versions of one event; if not, each row of a windowed view is an event."""
+        return not self.aggregations or self.source.created_timestamp_field is not None
 
     @property
     def ttl_micros(self) -> int | None:
@@ -170,7 +245,10 @@ class FeatureView:
 
     @property
     def online_retention_micros(self) -> int | None:
-        """The online retention in microseconds; None is for ever."""
+        """The online retention in microseconds; None is for ever. That of a windowed view follows from its longest window."""
+        if self.longest_window is not None:
+            # A row counts as long as its event time is above now - window, and is kept as long as it is not below now - retention.
+            return self.longest_window - 1
         return micros(self.online_retention) if isinstance(self.online_retention, timedelta) else None
 
     @property
@@ -186,8 +264,8 @@ class FeatureView:
         return self.transform if isinstance(self.transform, str) else None
 
     def field(self, name: str) -> Field | None:
-        """The field of a name, or None."""
-        return next((one for one in self.schema if one.name == name), None)
+        """The feature of a name, or None."""
+        return next((one for one in self.features if one.name == name), None)
 
     def __getitem__(self, features: Sequence[str]) -> FeatureViewProjection:
         """Some of the features: `view[["temperature"]]`."""
@@ -217,6 +295,11 @@ class FeatureView:
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))
+
+
+def _says_type(aggregation: Aggregation) -> int:
+    """How firmly it says what its column is read as, least first: a type that is written, a number, text."""
+    return 2 if aggregation.dtype is not None else 0 if aggregation.input_type == String else 1
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _checks_that_fit(definitions: Definitions) -> Iterator[Problem]:
                         expectation.location or field.location,
                     )
         for expectation in view.expect:
-            about = view.field(str(expectation.bounds.get("column")))
+            about = next((one for one in view.schema if one.name == expectation.bounds.get("column")), None)
             if expectation.kind == "mean_change" and about is not None and not about.dtype.is_number:
                 yield Problem(
                     f"{about.name!r} is {about.dtype!r}, which has no mean; use it on a number.",

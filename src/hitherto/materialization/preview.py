@@ -73,7 +73,7 @@ def preview(
         staged = stage_rows(con, SourceRows(view, files, root), interval, limit=limit)
         times = "__event as event_time, __created as created_time, __available as available_time"
         columns = ", ".join(
-            [*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.feature_names)]
+            [*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.column_names)]
         )
         rows = as_declared(view, con.sql(f"select {columns} from staged").to_arrow_table())
         quarantined = con.sql("select * from quarantined").to_arrow_table()

@@ -44,6 +44,11 @@ def push(context: RunContext, served: ServedView, rows: Any) -> int:
     view, now = served.definition, context.now()
     if not view.online:
         raise UsageError(f"Feature view {view.name!r} has online=False: there is nothing to push to.")
+    if view.aggregations:
+        raise UsageError(
+            f"Feature view {view.name!r} has aggregations, and a row that comes twice would be counted twice: rows reach it by "
+            f"its source and a run only. Write them to source {view.source.name!r}, then: hitherto materialize-incremental --view {view.name}"
+        )
     if not served.generation:
         raise NotMaterializedError(
             f"Feature view {view.name!r} has never been materialized. Run: hitherto materialize --view {view.name}"

@@ -46,7 +46,7 @@ def _problems_of(con: duckdb.DuckDBPyConnection, view: FeatureView, root: Path) 
     def problem(message: str) -> Problem:
         return Problem(message, f"feature view {view.name!r}", view.location)
 
-    taken = [name for name in (*view.join_keys, *view.feature_names) if name in ENGINE_NAMES]
+    taken = [name for name in (*view.join_keys, *view.column_names) if name in ENGINE_NAMES]
     if taken:
         return [problem(f"the name {taken[0]!r} is the engine's own; choose another, and map it with source_column.")]
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from hitherto.definitions.aggregation import Aggregation, WindowedFeature
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
@@ -39,6 +40,15 @@ def check_text(expectation: Expectation) -> str:
     return f"{expectation.name} {expectation.severity}{share}"
 
 
+def computation(feature: WindowedFeature) -> str:
+    """How a feature is computed, in few words: `percentile(amount, p=0.95) over 1h`."""
+    parameters = "".join(
+        f", {name}={value:g}" for name, value in (("n", feature.n), ("p", feature.p)) if value is not None
+    )
+    over = "all rows" if feature.window is None else duration_text(timedelta(microseconds=feature.window))
+    return f"{feature.function}({feature.column}{parameters}) over {over}"
+
+
 def _entity(entity: Entity) -> Lines:
     keys = {f"join key {key}": repr(kind) for key, kind in entity.join_keys.items()}
     return {**keys, **_order("join keys", entity.join_keys), **_people(entity)}
@@ -66,8 +76,11 @@ def _view(view: FeatureView) -> Lines:
     lines |= _order("keys", view.join_keys)
     lines |= _set({"entities": ", ".join(entity.name for entity in view.entities), "source": view.source.name})
     lines |= {f"source {label}": text for label, text in _rows(view.source).items()}
+    label = "column" if view.aggregations else "feature"
     for field in view.schema:
-        lines |= _field(field)
+        lines |= _field(field, label)
+    for one in view.aggregations:
+        lines |= _aggregation(one, view)
     lines |= _order("features", view.feature_names)
     return (
         lines
@@ -85,10 +98,24 @@ def _view(view: FeatureView) -> Lines:
     )
 
 
-def _field(field: Field) -> Lines:
+def _aggregation(aggregation: Aggregation, view: FeatureView) -> Lines:
+    kinds = {one.name: one.dtype for one in view.schema}
+    lines: Lines = {}
+    for one in aggregation.features(kinds[aggregation.column]):
+        lines[f"feature {one.name}"] = f"{one.dtype!r}, {computation(one)}"
+        lines |= _set(
+            {
+                f"description of {one.name}": aggregation.description,
+                f"tags of {one.name}": _tags(aggregation.tags),
+            }
+        )
+    return lines
+
+
+def _field(field: Field, label: str) -> Lines:
     column = f" from {field.source_column}" if field.column != field.name else ""
     return {
-        f"feature {field.name}": f"{field.dtype!r}{column}",
+        f"{label} {field.name}": f"{field.dtype!r}{column}",
         **_set(
             {
                 f"checks of {field.name}": "; ".join(check_text(one) for one in field.expect),

@@ -335,6 +335,7 @@ def _places_in(view: FeatureView) -> Iterator[Location | None]:
     yield from (view.location, view.source.location)
     yield from (entity.location for entity in view.entities)
     yield from (field.location for field in view.schema)
+    yield from (one.location for one in view.aggregations)
 
 
 def _move(objects: Iterable[Any], path: Callable[[str], str]) -> None:
@@ -356,7 +357,13 @@ def _move(objects: Iterable[Any], path: Callable[[str], str]) -> None:
 
 def _parts(definition: Any) -> Sequence[Any]:
     if isinstance(definition, FeatureView):
-        return (*definition.entities, definition.source, *definition.schema, *definition.expect)
+        return (
+            *definition.entities,
+            definition.source,
+            *definition.schema,
+            *definition.aggregations,
+            *definition.expect,
+        )
     if isinstance(definition, FeatureViewProjection):
         return (definition.view,)
     if isinstance(definition, FeatureService):

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from hitherto.definitions.aggregation import Aggregation
 from hitherto.definitions.collection import Definitions
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
@@ -27,7 +28,9 @@ from hitherto.errors import DefinitionError, Location, Problem, RegistryError
 from hitherto.timeline import micros
 from hitherto.types import parse
 
-Definition = Entity | ParquetSource | Field | Expectation | FeatureView | FeatureViewProjection | FeatureService
+Definition = (
+    Entity | ParquetSource | Field | Expectation | Aggregation | FeatureView | FeatureViewProjection | FeatureService
+)
 Document = dict[str, Any]
 
 
@@ -90,11 +93,17 @@ def _plain_mapping(value: Any) -> dict[Any, Any]:
 def version_key(view: FeatureView) -> str:
     """Canonical text of everything that starts a new version when it changes (semantics 6).
 
-    Schema (names, types and columns, in order), keys, source path and time columns, known-time rule, transform, lookback.
+    Schema (names, types and columns, in order), aggregations, keys, source path and time columns, known-time rule, transform,
+    lookback.
     """
     source = view.source
+    # Only where there are any, so that the text of a view without them is what it was before there could be any.
+    computed = [
+        [one.name, one.column, one.function, one.window, one.n, one.p, repr(one.dtype)] for one in view.windowed
+    ]
     return dumps(
         {
+            **({"aggregations": computed} if computed else {}),
             "schema": [[one.name, repr(one.dtype), one.column] for one in view.schema],
             "keys": [[key, repr(kind)] for key, kind in view.join_keys.items()],
             "source": {
@@ -185,12 +194,28 @@ def _write_expectation(expectation: Expectation, locations: bool) -> Document:
     }
 
 
+def _write_aggregation(aggregation: Aggregation, locations: bool) -> Document:
+    return {
+        "column": aggregation.column,
+        "function": aggregation.function,
+        "windows": None if aggregation.windows is None else list(aggregation.windows),
+        "n": aggregation.n,
+        "p": aggregation.p,
+        "dtype": None if aggregation.dtype is None else repr(aggregation.dtype),
+        "name": aggregation.name,
+        "description": aggregation.description,
+        "tags": dict(aggregation.tags),
+    }
+
+
 def _write_view(view: FeatureView, locations: bool) -> Document:
+    aggregations = [to_json(one, locations=locations) for one in view.aggregations]
     return {
         "name": view.name,
         "entities": [to_json(one, locations=locations) for one in view.entities],
         "source": to_json(view.source, locations=locations),
         "schema": [to_json(one, locations=locations) for one in view.schema],
+        **({"aggregations": aggregations} if aggregations else {}),
         "ttl": _duration(view.ttl),
         "transform": None if view.transform is None else str(view.transform),
         "lookback": _duration(view.lookback),
@@ -227,6 +252,7 @@ _WRITERS: dict[type, tuple[str, Callable[[Any, bool], Document]]] = {
     ParquetSource: ("source", _write_source),
     Field: ("field", _write_field),
     Expectation: ("expectation", _write_expectation),
+    Aggregation: ("aggregation", _write_aggregation),
     FeatureView: ("feature_view", _write_view),
     FeatureViewProjection: ("projection", _write_projection),
     FeatureService: ("feature_service", _write_service),
@@ -348,12 +374,28 @@ def _read_expectation(document: Mapping[str, Any], views: Views) -> Expectation:
     )
 
 
+def _read_aggregation(document: Mapping[str, Any], views: Views) -> Aggregation:
+    return Aggregation(
+        document["column"],
+        document["function"],
+        windows=document["windows"],
+        n=document["n"],
+        p=document["p"],
+        dtype=None if document["dtype"] is None else parse(document["dtype"]),
+        name=document["name"],
+        description=document["description"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
 def _read_view(document: Mapping[str, Any], views: Views) -> FeatureView:
     return FeatureView(
         document["name"],
         entities=[_read_entity(one, views) for one in document["entities"]],
         source=_read_source(document["source"], views),
         schema=[_read_field(one, views) for one in document["schema"]],
+        aggregations=[_read_aggregation(one, views) for one in document.get("aggregations", ())],
         ttl=_read_duration(document["ttl"]),
         transform=document["transform"],
         lookback=_read_duration(document["lookback"]),
@@ -413,6 +455,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Views], Any]] = {
     "source": _read_source,
     "field": _read_field,
     "expectation": _read_expectation,
+    "aggregation": _read_aggregation,
     "feature_view": _read_view,
     "projection": _read_projection,
     "feature_service": _read_service,

@@ -126,7 +126,7 @@ def describe_view(name: str, served: ServedView) -> FeatureViewModel:
         entities=[entity.name for entity in view.entities],
         join_keys={key: repr(kind) for key, kind in view.join_keys.items()},
         features=[
-            FeatureModel(name=one.name, type=repr(one.dtype), description=one.description) for one in view.schema
+            FeatureModel(name=one.name, type=repr(one.dtype), description=one.description) for one in view.features
         ],
         # A view's durations are timedeltas once it is built.
         ttl=None if view.ttl is None else duration_text(view.ttl),  # type: ignore[arg-type]  # see above

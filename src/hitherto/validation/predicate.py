@@ -25,7 +25,7 @@ _UNSTABLE = frozenset({
 
 def names_of(view: FeatureView) -> tuple[str, ...]:
     """What a predicate of a view may name: its keys, features and times."""
-    own = (*view.join_keys, *view.feature_names)
+    own = (*view.join_keys, *view.column_names)
     return (*own, *(time for time in TIMES if time not in own))
 
 

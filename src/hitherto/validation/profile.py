@@ -160,8 +160,8 @@ def _sample(con: duckdb.DuckDBPyConnection, relation: str, view: FeatureView, ro
         return None
     columns = con.sql(f"SELECT * FROM {quote(relation)}").columns
     by = [quote(name) for name in (*view.join_keys, "__key", "__event") if name in columns]
-    chosen = f"hash({', '.join(by or [quote(view.feature_names[0])])}) % {rows} < {SAMPLE_ROWS}"
-    names = ", ".join(quote(name) for name in view.feature_names)
+    chosen = f"hash({', '.join(by or [quote(view.column_names[0])])}) % {rows} < {SAMPLE_ROWS}"
+    names = ", ".join(quote(name) for name in view.column_names)
     con.execute(f"CREATE OR REPLACE TEMP TABLE {_SAMPLE} AS SELECT {names} FROM {quote(relation)} WHERE {chosen}")
     return _count(con, _SAMPLE)
 

@@ -163,7 +163,7 @@ class _Plan:
     @property
     def published_names(self) -> list[str]:
         """The columns of a row that goes on."""
-        return [*self.view.join_keys, "__event", "__created", "__available", *self.view.feature_names]
+        return [*self.view.join_keys, "__event", "__created", "__available", *self.view.column_names]
 
     @property
     def published(self) -> list[str]:
@@ -187,7 +187,7 @@ class _Plan:
     @property
     def time_names(self) -> str:
         """The times under the names that predicates use, unless a key or feature has the name."""
-        own = (*self.view.join_keys, *self.view.feature_names)
+        own = (*self.view.join_keys, *self.view.column_names)
         times = {"event_time": "__event", "created_time": "__created", "available_time": "__available"}
         return "".join(f", {column} AS {name}" for name, column in times.items() if name not in own)
 

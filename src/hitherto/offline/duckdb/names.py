@@ -32,7 +32,7 @@ def key_id_of(column: str, kind: DataType) -> str:
 
 def row_columns(view: FeatureView) -> tuple[str, ...]:
     """The columns of a segment's rows that carry meaning: keys, times, features. The key id is the file's own matter."""
-    return (*view.join_keys, *TIMES, *view.feature_names)
+    return (*view.join_keys, *TIMES, *view.column_names)
 
 
 def order_by(view: FeatureView, *, prefix: str = "") -> str:

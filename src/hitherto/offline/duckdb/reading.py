@@ -61,7 +61,7 @@ def content_rows(view: FeatureView, state: Sequence[SegmentRead], interval: Inte
 
 def _columns(view: FeatureView) -> str:
     times = [f"{EVENT} as event_time", f"{CREATED} as created_time", f"{AVAILABLE} as available_time"]
-    return ", ".join([*(quote(name) for name in view.join_keys), *times, *(quote(name) for name in view.feature_names)])
+    return ", ".join([*(quote(name) for name in view.join_keys), *times, *(quote(name) for name in view.column_names)])
 
 
 def _run(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str) -> pa.Table:
