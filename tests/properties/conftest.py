@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from hitherto.offline.duckdb import files, finding, search
+from hitherto import search
+from hitherto.offline.duckdb import files, finding
 
 
 @pytest.fixture(autouse=True)

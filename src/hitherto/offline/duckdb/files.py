@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from hitherto.offline.duckdb.connection import Limits, read_once
-from hitherto.offline.duckdb.search import blocks
 from hitherto.offline.duckdb.visible import alias
 from hitherto.offline.plan import SegmentRead
+from hitherto.search import blocks
 
 # Rows that one statement picks, and what the engine takes to hold their ids and to look them up: bytes for each.
 PICKED = 1 << 19

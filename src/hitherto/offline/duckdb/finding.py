@@ -12,9 +12,9 @@ import pyarrow as pa
 from hitherto.offline.duckdb.files import Files, register
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, KEY, NO_CREATED
 from hitherto.offline.duckdb.requests import Requests
-from hitherto.offline.duckdb.search import Entries
 from hitherto.offline.duckdb.visible import alias, inside
 from hitherto.offline.plan import SegmentRead, ViewRead
+from hitherto.search import Entries
 
 # Entries that are held at a time: 16 bytes each, 24 with their rows. Where each has a key of its own, what finds the keys takes up
 # to 28 more, and 68 more for a moment, while it is made; so at most 200 MB at a time. Where keys have many entries, it is next to nothing.

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as at
 
-from hitherto.offline.duckdb.search import blocks, in_threads
+from hitherto.search import blocks, in_threads
 
 # Rows of one task.
 TASK = 1 << 20

@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hitherto.offline.duckdb import search
-from hitherto.offline.duckdb.search import Entries
+from hitherto import search
+from hitherto.search import Entries
 
 LEAST, MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 KEYS = {

@@ -1,0 +1,391 @@
+"""One function over many slices of a column at once. Each slice is made of neighbouring rows of one key.
+
+Nulls are put aside first, so that a slice of rows becomes a slice of values; from there on a function is a prefix sum, a sparse table
+or a wavelet matrix, which all slices share. Nothing depends on how rows were cut into calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import md5
+
+import numpy as np
+import pyarrow as pa
+
+from hitherto import types
+from hitherto.encoding.row_codec import encode_fragment
+from hitherto.errors import UsageError
+from hitherto.types import DataType, DecimalType, Float64, Int64
+from hitherto.windows import order
+from hitherto.windows.codes import (
+    Codes,
+    array_of,
+    doubles_of_decimals,
+    encoded,
+    numpy_of,
+    without_negative_zero,
+)
+from hitherto.windows.exact import Numbers, Totals
+
+SAMPLE = 1_024
+"""The most distinct values that approx_count_distinct counts one by one."""
+_HASH_BITS = 64
+_DECIMAL_LIMIT = 10**38
+
+
+class Column:
+    """A column whose rows are sorted by key, for any number of calls of `compute`: what they share is made once.
+
+    Args:
+        values: The rows' values.
+        bounds: The first row of each key, and the number of rows.
+    """
+
+    def __init__(self, values: pa.Array | pa.ChunkedArray, bounds: np.ndarray) -> None:
+        kind = types.from_arrow(values.type)
+        if kind is None:
+            raise UsageError(f"No function can be computed over a column of the Arrow type {values.type}.")
+        self.kind = kind
+        typed = values if values.type == kind.arrow else values.cast(kind.arrow)
+        self.rows: pa.Array = _one_array(typed)
+        self._row_bounds = bounds
+        self._slices: tuple[np.ndarray, np.ndarray, Slices] | None = None
+
+    @cached_property
+    def _before(self) -> np.ndarray | None:
+        """How many values are before each row; None if there are no nulls."""
+        if not self.rows.null_count:
+            return None
+        before = np.zeros(len(self.rows) + 1, dtype=np.int64)
+        np.cumsum(self._valid, out=before[1:])
+        return before
+
+    @cached_property
+    def _valid(self) -> np.ndarray:
+        valid: np.ndarray = self.rows.is_valid().to_numpy(zero_copy_only=False)
+        return valid
+
+    @cached_property
+    def places(self) -> np.ndarray | None:
+        """The row of each value; None if each row has one."""
+        return None if self._before is None else np.flatnonzero(self._valid)
+
+    @cached_property
+    def bounds(self) -> np.ndarray:
+        """The first value of each key, and the number of values."""
+        return self._row_bounds if self._before is None else self._before.take(self._row_bounds)
+
+    @cached_property
+    def values(self) -> pa.Array:
+        """The values, without nulls."""
+        return self.rows.drop_null() if self.rows.null_count else self.rows
+
+    @cached_property
+    def codes(self) -> Codes:
+        """The values as codes."""
+        return encoded(self.values, self.kind)
+
+    @cached_property
+    def distinct_codes(self) -> np.ndarray:
+        """Codes that are equal where distinct counts see one value."""
+        return without_negative_zero(self.codes.codes) if self.kind.is_float else self.codes.codes
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """64 bits for each value, of its canonical fragment."""
+        distinct, which = np.unique(self.distinct_codes, return_inverse=True)
+        fragments = [encode_fragment(self.kind, value) for value in self.codes.values(distinct, None).to_pylist()]
+        hashed = [md5(one, usedforsecurity=False).digest()[:8] for one in fragments]
+        found: np.ndarray = np.frombuffer(b"".join(hashed), ">u8").astype(np.uint64).take(which)
+        return found
+
+    @cached_property
+    def raw(self) -> np.ndarray:
+        """Numbers as they lie in memory: floats as doubles, integers and Decimals that fit as int64, other Decimals as pairs of words."""
+        values = numpy_of(self.values)
+        if self.kind.is_float:
+            return values.astype(np.float64, copy=False)
+        if values.ndim == 2 and (values[:, 1] == values[:, 0] >> 63).all():
+            return np.ascontiguousarray(values[:, 0])
+        return values if values.ndim == 2 else values.astype(np.int64, copy=False)
+
+    @cached_property
+    def specials(self) -> tuple[np.ndarray, ...]:
+        """How many NaN, infinities and negative infinities are before each value; nothing if there are none."""
+        if not self.kind.is_float or np.isfinite(self.raw).all():
+            return ()
+        return tuple(
+            np.concatenate([[0], np.cumsum(which)])
+            for which in (np.isnan(self.raw), self.raw == np.inf, self.raw == -np.inf)
+        )
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The numbers to be summed, exact; zeros for NaN and infinities."""
+        return Numbers(np.where(np.isfinite(self.raw), self.raw, 0.0) if self.specials else self.raw)
+
+    def doubles(self, places: np.ndarray) -> np.ndarray:
+        """Values as doubles."""
+        chosen: np.ndarray = self.raw[places]
+        if not isinstance(self.kind, DecimalType):
+            return chosen.astype(np.float64)
+        whole = chosen if chosen.ndim == 1 else _integers(chosen)
+        return doubles_of_decimals(whole, self.kind.scale)
+
+    def slices(self, begins: np.ndarray, ends: np.ndarray) -> Slices:
+        """Slices of rows as slices of values; asked for again with the same arrays, they are the same."""
+        if self._slices is None or self._slices[0] is not begins or self._slices[1] is not ends:
+            self._slices = begins, ends, Slices(self, begins, ends, self._before)
+        return self._slices[2]
+
+
+class Slices:
+    """Slices of a column's values, and what functions of them share."""
+
+    def __init__(self, column: Column, begins: np.ndarray, ends: np.ndarray, before: np.ndarray | None) -> None:
+        self.column = column
+        self.begins = begins if before is None else before.take(begins)
+        self.ends = ends if before is None else before.take(ends)
+        self.counts = self.ends - self.begins
+        self.filled = self.counts > 0
+
+    def at_least(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those slices that have so many values: which, and where they begin and end."""
+        which = np.flatnonzero(self.counts >= count)
+        if len(which) == len(self.counts):
+            return which, self.begins, self.ends
+        return which, self.begins.take(which), self.ends.take(which)
+
+    @cached_property
+    def totals(self) -> Totals:
+        """The exact sums, of what is finite."""
+        return self.column.numbers.totals(self.begins, self.ends)
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """The sums, each rounded once to a double."""
+        kind = self.column.kind
+        if not isinstance(kind, DecimalType):
+            return self._with_specials(self.totals.doubles())
+        whole, fits = self.totals.int64()
+        found = doubles_of_decimals(np.where(fits, whole, 0), kind.scale)
+        if not fits.all():
+            found[~fits] = doubles_of_decimals(self.totals.integers()[~fits], kind.scale)
+        return found
+
+    def _with_specials(self, sums: np.ndarray) -> np.ndarray:
+        if not self.column.specials:
+            return sums
+        nan, infinite, negative = (one.take(self.ends) > one.take(self.begins) for one in self.column.specials)
+        sums = np.where(infinite, np.inf, np.where(negative, -np.inf, sums))
+        return np.where(nan | (infinite & negative), np.nan, sums)
+
+    @cached_property
+    def variances(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sample variance of each slice that has two values or more, and whether it has."""
+        which, begins, ends = self.at_least(2)
+        found = np.zeros(len(self.counts))
+        first, second = self.column.numbers.moments(begins, ends)
+        counts = (ends - begins).astype(object)
+        above, below = counts * second - first * first, counts * (counts - 1)
+        if isinstance(self.column.kind, DecimalType):
+            below = below * 10 ** (2 * self.column.kind.scale)
+        grid = self.column.numbers.grid
+        above, below = (above << 2 * grid, below) if grid >= 0 else (above, below << -2 * grid)
+        found[which] = _quotients(above, below)
+        for one in self.column.specials:
+            found[one.take(self.ends) > one.take(self.begins)] = np.nan
+        return found, self.counts >= 2
+
+
+def compute(
+    function: str,
+    column: Column,
+    begins: np.ndarray,
+    ends: np.ndarray,
+    *,
+    dtype: DataType,
+    n: int | None = None,
+    p: float | None = None,
+) -> pa.Array:
+    """A function over slices of a column's rows; nulls are ignored.
+
+    Args:
+        function: One of FUNCTIONS.
+        column: The rows.
+        begins, ends: The slices `[begin, end)`, each of rows of one key, in their order.
+        dtype: The type of the result.
+        n: With "last": a list of so many values at most, oldest first, instead of one value.
+        p: The share for "percentile", from 0 to 1.
+
+    Returns:
+        One value per slice. Of no values it is null, but a count of any kind is 0.
+
+    >>> column = Column(pa.array([1.0, None, 2.5, 4.0]), np.array([0, 3, 4]))
+    >>> compute("sum", column, np.array([0, 1, 3]), np.array([3, 2, 4]), dtype=Float64).to_pylist()
+    [3.5, None, 4.0]
+    """
+    slices = column.slices(begins, ends)
+    if function == "last" and n is not None:
+        found = _last_n(slices, n)
+    elif function == "percentile" and p is not None:
+        found = _percentile(slices, p)
+    else:
+        found = _FUNCTIONS[function](slices)
+    return found if found.type == dtype.arrow else found.cast(dtype.arrow)
+
+
+def _count(slices: Slices) -> pa.Array:
+    return array_of(Int64, slices.counts, None)
+
+
+def _sum(slices: Slices) -> pa.Array:
+    kind = slices.column.kind
+    if kind.is_float:
+        return array_of(Float64, slices.sums, slices.filled)
+    if isinstance(kind, DecimalType):
+        low, high, fits = slices.totals.words()
+        fits &= _within_decimals(low, high)
+        words = np.column_stack([low.view(np.int64), high])
+        return array_of(types.Decimal(38, kind.scale), words, slices.filled & fits)
+    found, fits = slices.totals.int64()
+    return array_of(Int64, found, slices.filled & fits)
+
+
+def _mean(slices: Slices) -> pa.Array:
+    return array_of(Float64, slices.sums / np.maximum(slices.counts, 1), slices.filled)
+
+
+def _variance(slices: Slices) -> pa.Array:
+    return array_of(Float64, *slices.variances)
+
+
+def _stddev(slices: Slices) -> pa.Array:
+    found, there = slices.variances
+    return array_of(Float64, np.sqrt(found), there)
+
+
+def _min(slices: Slices) -> pa.Array:
+    return _extreme(slices, least=True)
+
+
+def _max(slices: Slices) -> pa.Array:
+    return _extreme(slices, least=False)
+
+
+def _extreme(slices: Slices, *, least: bool) -> pa.Array:
+    which, begins, ends = slices.at_least(1)
+    codes = np.zeros(len(slices.counts), dtype=np.int64)
+    codes[which] = order.extremes(slices.column.codes.codes, begins, ends, least=least)
+    return slices.column.codes.values(codes, slices.filled)
+
+
+def _first(slices: Slices) -> pa.Array:
+    return _taken(slices, slices.begins)
+
+
+def _last(slices: Slices) -> pa.Array:
+    return _taken(slices, slices.ends - 1)
+
+
+def _taken(slices: Slices, places: np.ndarray) -> pa.Array:
+    return slices.column.values.take(pa.array(places, mask=~slices.filled))
+
+
+def _last_n(slices: Slices, n: int) -> pa.Array:
+    counts = np.minimum(slices.counts, n)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    places = np.repeat(slices.ends - offsets[1:], counts) + np.arange(offsets[-1])
+    values = slices.column.values.take(pa.array(places))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        values,
+        type=pa.list_(values.type),
+        mask=None if slices.filled.all() else pa.array(~slices.filled),
+    )
+
+
+def _count_distinct(slices: Slices) -> pa.Array:
+    return array_of(Int64, _distinct(slices), None)
+
+
+def _distinct(slices: Slices) -> np.ndarray:
+    column = slices.column
+    return order.count_distinct(column.distinct_codes, column.bounds, slices.begins, slices.ends)
+
+
+def _approx_count_distinct(slices: Slices) -> pa.Array:
+    """Adaptive sampling: with more than SAMPLE distinct values, those are counted whose hash is in the lower half of all hashes,
+    of what is left the half again, until they are no more than that; each stands for 2**halvings.
+    """
+    found = _distinct(slices)
+    which = np.flatnonzero(found > SAMPLE)
+    bounds, begins, ends = slices.column.bounds, slices.begins.take(which), slices.ends.take(which)
+    hashes, halvings = slices.column.hashes if len(which) else np.zeros(0, np.uint64), 0
+    while len(which):
+        halvings += 1
+        kept = hashes < np.uint64(1 << _HASH_BITS - halvings)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        hashes, bounds, begins, ends = hashes[kept], before.take(bounds), before.take(begins), before.take(ends)
+        counts = order.count_distinct(hashes.view(np.int64), bounds, begins, ends)
+        found[which] = counts << halvings
+        more = np.flatnonzero(counts > SAMPLE)
+        which, begins, ends = which.take(more), begins.take(more), ends.take(more)
+    return array_of(Int64, found, None)
+
+
+def _percentile(slices: Slices, p: float) -> pa.Array:
+    column = slices.column
+    which, begins, ends = slices.at_least(1)
+    found = np.zeros(len(slices.counts))
+    found[which] = order.percentile((column.codes.codes, column.doubles), column.bounds, begins, ends, p)
+    return array_of(Float64, found, slices.filled)
+
+
+_FUNCTIONS: dict[str, Callable[[Slices], pa.Array]] = {
+    "count": _count,
+    "sum": _sum,
+    "mean": _mean,
+    "variance": _variance,
+    "stddev": _stddev,
+    "min": _min,
+    "max": _max,
+    "first": _first,
+    "last": _last,
+    "count_distinct": _count_distinct,
+    "approx_count_distinct": _approx_count_distinct,
+}
+FUNCTIONS = (*_FUNCTIONS, "percentile")
+
+
+def _quotients(above: np.ndarray, below: np.ndarray) -> list[float]:
+    return [_quotient(one, other) for one, other in zip(above.tolist(), below.tolist(), strict=True)]
+
+
+def _quotient(above: int, below: int) -> float:
+    # Python's division of integers is rounded once.
+    try:
+        return above / below
+    except OverflowError:
+        return float("inf")
+
+
+def _integers(words: np.ndarray) -> np.ndarray:
+    whole: np.ndarray = (words[:, 1].astype(object) << 64) + words[:, 0].view(np.uint64).astype(object)
+    return whole
+
+
+def _within_decimals(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether integers of 128 bits have at most 38 digits."""
+    (most_high, most_low), (least_high, least_low) = (divmod(one, 1 << 64) for one in (_DECIMAL_LIMIT, -_DECIMAL_LIMIT))
+    below = (high < most_high) | ((high == most_high) & (low < np.uint64(most_low)))
+    above = (high > least_high) | ((high == least_high) & (low > np.uint64(least_low)))
+    within: np.ndarray = below & above
+    return within
+
+
+def _one_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values
+    return values.chunk(0) if values.num_chunks == 1 else pa.concat_arrays(values.chunks or [pa.array([], values.type)])

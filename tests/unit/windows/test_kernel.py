@@ -1,0 +1,152 @@
+"""Functions over slices against plain Python: every function, every type, every kind of slice."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hitherto import types
+from hitherto.errors import UsageError
+from hitherto.testing.aggregates import aggregate, same
+from hitherto.types import Bool, Bytes, DataType, Date, Float32, Float64, Int8, Int64, List, String, Timestamp
+from hitherto.windows.kernel import FUNCTIONS, Column, compute
+
+NUMERIC = ("sum", "mean", "variance", "stddev", "percentile")
+DAY, MOST = datetime(2020, 1, 1, tzinfo=UTC), 10**38 - 1
+SPECIAL = [0.0, -0.0, math.nan, math.inf, -math.inf, 5e-324, -5e-324, 1.7976931348623157e308, -1.7976931348623157e308, 2.2250738585072014e-308, 0.1, 1e16]  # fmt: skip
+FINITE = [one for one in SPECIAL if math.isfinite(one)]
+Make = Callable[[random.Random], Any]
+VALUES: dict[str, tuple[DataType, Make]] = {
+    "any floats": (Float64, lambda rng: rng.choice([rng.choice(SPECIAL), rng.gauss(0, 1), any_float(rng)])),
+    "finite floats": (Float64, lambda rng: rng.choice([rng.choice(FINITE), rng.gauss(0, 1)])),
+    "floats around a hundred": (Float64, lambda rng: rng.gauss(100, 50)),
+    "floats of many sizes": (Float64, lambda rng: rng.gauss(0, 1) * 2.0 ** rng.randint(-60, 60)),
+    "amounts": (Float64, lambda rng: round(rng.expovariate(0.01), 2)),
+    "whole floats": (Float64, lambda rng: float(rng.randint(-30, 400))),
+    "short floats": (Float32, lambda rng: float(np.float32(rng.choice([rng.gauss(0, 1), 0.1, -0.0, math.nan, 3e38])))),
+    "large integers": (Int64, lambda rng: rng.choice([rng.randint(-(2**63), 2**63 - 1), -(2**63), 2**63 - 1, 1])),
+    "small integers": (Int8, lambda rng: rng.randint(-128, 127)),
+    "long decimals": (types.Decimal(38, 10), lambda rng: decimal(rng.choice([rng.randint(-MOST, MOST), MOST, 7]), 10)),
+    "short decimals": (types.Decimal(10, 2), lambda rng: decimal(rng.randint(-(10**9), 10**9), 2)),
+    "text": (String, lambda rng: rng.choice(["a", "b", "", "é", "\U0001f600", "\uffff", "zz"])),
+    "bytes": (Bytes, lambda rng: rng.choice([b"", b"\xff", b"a", b"ab"])),
+    "bools": (Bool, lambda rng: rng.random() < 0.5),
+    "dates": (Date, lambda rng: date(1970, 1, 1) + timedelta(days=rng.randint(-4, 4))),
+    "times": (Timestamp, lambda rng: DAY + timedelta(microseconds=rng.randint(-4, 4))),
+}
+
+
+def any_float(rng: random.Random) -> float:
+    return float(np.int64(rng.getrandbits(63)).view(np.float64))
+
+
+def decimal(unscaled: int, scale: int) -> Decimal:
+    digits = tuple(int(digit) for digit in str(abs(unscaled)))
+    return Decimal((int(unscaled < 0), digits, -scale))
+
+
+def result_type(function: str, kind: DataType, n: int | None) -> DataType:
+    if "count" in function:
+        return Int64
+    if function == "sum" and isinstance(kind, types.DecimalType):
+        return types.Decimal(38, kind.scale)
+    if function == "sum" and kind.is_integer:
+        return Int64
+    if function in NUMERIC:
+        return Float64
+    return List(kind) if n else kind
+
+
+def slices(rng: random.Random, sizes: list[int]) -> list[tuple[int, int]]:
+    """Slices of each key, empty ones among them, in any order."""
+    found, first = [], 0
+    for size in sizes:
+        places = [sorted((rng.randint(0, size), rng.randint(0, size))) for _ in range(6)]
+        found += [(first + begin, first + end) for begin, end in [*places, [0, size]]]
+        first += size
+    rng.shuffle(found)
+    return found
+
+
+@pytest.mark.parametrize("nulls", [0.0, 0.3])
+@pytest.mark.parametrize("name", VALUES)
+def test_every_function_is_what_plain_python_makes_of_the_values(name: str, nulls: float) -> None:
+    rng = random.Random(f"{name} {nulls}")
+    kind, make = VALUES[name]
+    sizes = [rng.randint(0, 9) for _ in range(40)] + [150]
+    values = [None if rng.random() < nulls else make(rng) for _ in range(sum(sizes))]
+    column = Column(pa.array(values, kind.arrow), np.concatenate([[0], np.cumsum(sizes)]))
+    asked = slices(rng, sizes)
+    begins, ends = (np.array(places) for places in zip(*asked, strict=True))
+    questions = [(one, None, None) for one in FUNCTIONS if one != "percentile"]
+    questions += [("last", 3, None), *(("percentile", None, p) for p in (0.0, 0.1, 0.5, 1.0))]
+    for function, n, p in questions:
+        if function in NUMERIC and not kind.is_number:
+            continue
+        dtype = result_type(function, kind, n)
+        found = compute(function, column, begins, ends, dtype=dtype, n=n, p=p)
+        assert found.type == dtype.arrow
+        for (begin, end), one in zip(asked, found.to_pylist(), strict=True):
+            wanted = aggregate(function, values[begin:end], kind, n=n, p=p)
+            assert same(one, wanted), (function, n, p, values[begin:end], one, wanted)
+
+
+@pytest.mark.parametrize("function", ["count_distinct", "approx_count_distinct"])
+def test_many_distinct_values_are_counted_as_declared(function: str) -> None:
+    rng = random.Random(7)
+    values = [rng.randint(0, 20_000) / 4 for _ in range(30_000)]
+    column = Column(pa.array(values), np.array([0, 100, 30_000]))
+    asked = [(0, 100), (100, 1_100), (100, 2_000), (100, 30_000), (5_000, 16_000)]
+    begins, ends = (np.array(places) for places in zip(*asked, strict=True))
+    found = compute(function, column, begins, ends, dtype=Int64).to_pylist()
+    assert found == [aggregate(function, values[begin:end], Float64) for begin, end in asked]
+
+
+def test_an_approximate_count_is_near_the_exact_one_whatever_the_order() -> None:
+    values = np.arange(50_000)
+    columns = [
+        Column(pa.array(one), np.array([0, 50_000])) for one in (values, np.random.default_rng(1).permutation(values))
+    ]
+    counts = [compute("approx_count_distinct", one, np.array([0]), np.array([50_000]), dtype=Int64)[0].as_py() for one in columns]  # fmt: skip
+    assert counts[0] == counts[1]
+    assert abs(counts[0] - 50_000) < 50_000 * 0.15
+
+
+def test_a_sum_of_many_numbers_of_all_sizes_is_rounded_once() -> None:
+    rng = random.Random(3)
+    values = [rng.gauss(0, 1) * 2.0 ** rng.randint(-900, 900) for _ in range(3_000)] + [1e-300, -1e300, 1e300]
+    column = Column(pa.array(values), np.array([0, len(values)]))
+    begins, ends = np.array([0, 10, 2_000]), np.array([3_003, 2_500, 3_003])
+    found = compute("sum", column, begins, ends, dtype=Float64).to_pylist()
+    assert found == [math.fsum(values[begin:end]) for begin, end in zip(begins, ends, strict=True)]
+
+
+def test_results_do_not_depend_on_what_else_is_in_the_column() -> None:
+    values = [0.1, 0.2, 0.3, 1e-9]
+    alone = Column(pa.array(values), np.array([0, 4]))
+    beside = Column(pa.chunked_array([[1e300, -1e-300], values]), np.array([0, 2, 6]))
+    for function in ("sum", "mean", "variance", "stddev", "percentile"):
+        one = compute(function, alone, np.array([0]), np.array([4]), dtype=Float64, p=0.3)
+        other = compute(function, beside, np.array([2]), np.array([6]), dtype=Float64, p=0.3)
+        assert one.equals(other)
+
+
+def test_no_rows_and_no_slices() -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    for column in (Column(pa.array([], pa.float64()), np.array([0])), Column(pa.array([1.0]), np.array([0, 1]))):
+        for function in FUNCTIONS:
+            dtype = result_type(function, Float64, None)
+            assert compute(function, column, nothing, nothing, dtype=dtype, p=0.5).equals(pa.array([], dtype.arrow))
+
+
+def test_a_column_of_no_known_type_is_refused() -> None:
+    with pytest.raises(UsageError, match="month_day_nano"):
+        Column(pa.array([], pa.month_day_nano_interval()), np.array([0]))
