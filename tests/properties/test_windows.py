@@ -17,12 +17,13 @@ import pyarrow as pa
 import pytest
 
 from hitherto.definitions.aggregation import WindowedFeature
-from hitherto.testing.aggregates import Event, aggregate, rows_of_window, same
+from hitherto.testing.aggregates import WindowRow, aggregate, rows_of_window
 from hitherto.types import DataType
 from hitherto.windows import requests
 from hitherto.windows.kernel import FUNCTIONS
 from hitherto.windows.requests import NEVER, Answers, Rows, answer
 from properties.histories import CASES, chosen_seed
+from vectors import same
 from window_values import NUMERIC, VALUES, result_type
 
 TICK, LAST_TICK = 1_000_000, 12
@@ -49,7 +50,7 @@ class Times:
 class History:
     """One key's rows, in the order of rows, and when it is asked about."""
 
-    rows: list[Event]
+    rows: list[WindowRow]
     asked: list[int]
 
 
@@ -88,21 +89,21 @@ def history(rng: random.Random, make: Any, times: Times, most: int) -> History:
     return History(rows, [at + rng.choice([-1, 0, 0, 1]) for at in [*near, rng.randint(-TICK, 20 * TICK)]])
 
 
-def instants(row: Event) -> list[int]:
+def instants(row: WindowRow) -> list[int]:
     """Where what a window has can change: a row comes, goes, or leaves it."""
     leaves = [row.event + window for window in WINDOWS if window]
     return [row.event, row.start, *leaves, *([] if row.end is None else [row.end])]
 
 
-def events(rng: random.Random, make: Any, times: Times) -> Iterator[Event]:
+def events(rng: random.Random, make: Any, times: Times) -> Iterator[WindowRow]:
     """A row, and sometimes the one that takes its place when it goes."""
     event = rng.randint(0, LAST_TICK) * TICK
     start = event + (rng.choice([0, 0, 1, 1, 4]) * TICK if times.late else 0)
     ends = times.ending and rng.random() < 0.3
     end = start + rng.randint(0, 4) * TICK if ends else None
-    yield Event(event, start, end, None if rng.random() < 0.2 else make(rng))
+    yield WindowRow(event, start, end, None if rng.random() < 0.2 else make(rng))
     if end is not None and rng.random() < 0.7:
-        yield Event(event, end, None, make(rng))
+        yield WindowRow(event, end, None, make(rng))
 
 
 def assert_agree(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,16 +17,20 @@ SAMPLE = 1_024
 
 
 @dataclass(frozen=True)
-class Event:
-    """One row of a key, for the rule of windows. Instants are microseconds; `end` is the instant from which it is not there any more."""
+class WindowRow:
+    """One row of a key and its value in one column, for the rule of windows. Instants are microseconds."""
 
     event: int
     start: int
+    """From when on it is there: its available time."""
     end: int | None
+    """From when on it is not there any more, since something was published over it; None if it stays."""
     value: Any
 
 
-def rows_of_window(rows: Sequence[Event], at: int, window: int | None, *, versions: bool = False) -> list[Event]:
+def rows_of_window(
+    rows: Sequence[WindowRow], at: int, window: int | None, *, versions: bool = False
+) -> list[WindowRow]:
     """The rows of a key that a window has at an instant: `at - window < event time <= at`, available by then.
 
     Args:
@@ -36,9 +39,9 @@ def rows_of_window(rows: Sequence[Event], at: int, window: int | None, *, versio
         window: Its length; None for all time.
         versions: Whether rows that agree in event time are versions of one event, of which the greatest available one counts.
 
-    >>> rows_of_window([Event(1, 1, None, "a"), Event(5, 9, None, "b")], at=6, window=5)
+    >>> rows_of_window([WindowRow(1, 1, None, "a"), WindowRow(5, 9, None, "b")], at=6, window=5)
     []
-    >>> [row.value for row in rows_of_window([Event(1, 1, None, "a"), Event(5, 9, None, "b")], at=9, window=None)]
+    >>> [row.value for row in rows_of_window([WindowRow(1, 1, None, "a"), WindowRow(5, 9, None, "b")], at=9, window=None)]
     ['a', 'b']
     """
     there = [row for row in rows if row.start <= at and (row.end is None or at < row.end)]
@@ -165,16 +168,3 @@ def _percentile(ascending: list[Any], p: float) -> float:
     if math.isfinite(distance):
         return below + distance * share
     return below * (1 - share) + above * share
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same bit for bit; NaN is one value.
-
-    >>> same(0.0, -0.0), same(float("nan"), float("nan")), same([1.5], [1.5])
-    (False, True, True)
-    """
-    if isinstance(one, float) and isinstance(other, float):
-        return (math.isnan(one) and math.isnan(other)) or struct.pack("d", one) == struct.pack("d", other)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
-    return type(one) is type(other) and bool(one == other)

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from hitherto.errors import UsageError
-from hitherto.testing.aggregates import aggregate, same
+from hitherto.testing.aggregates import aggregate
 from hitherto.types import Float64, Int64
 from hitherto.windows.kernel import FUNCTIONS, Column, compute
+from vectors import same
 from window_values import NUMERIC, VALUES, result_type
 
 
