@@ -61,13 +61,17 @@ def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("function", "n", "p"), QUESTIONS)
-def test_every_window_of_every_history_is_what_plain_python_says(function: str, n: int | None, p: float | None) -> None:
+def test_every_window_of_every_history_is_what_plain_python_says(
+    function: str, n: int | None, p: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     number = chosen_seed()
     rng = random.Random(f"{number} {function} {n} {p}")
     names = [name for name, (kind, _) in VALUES.items() if kind.is_number or function not in NUMERIC]
     ways = [Times(*way) for way in product((False, True), repeat=3)]
     for times in ways:
         kind, make = VALUES[rng.choice(names)]
+        # Sums over rows that are spelled out, and without that.
+        monkeypatch.setattr(requests, "PATIENCE", rng.choice([0, 1_000]))
         found = [history(rng, make, times, HOT if one == 0 else 8) for one in range(CASES // len(ways))]
         features = [
             WindowedFeature(f"f{place}", "value", function, window, n, p, result_type(function, kind, n))

@@ -7,8 +7,7 @@ is put together and rounded, to nearest even, as `math.fsum` does. So a sum depe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +16,11 @@ import numpy as np
 ROOM = 62
 # The bits of a double's mantissa, and the exponent of the smallest number above zero.
 MANTISSA, LEAST = 53, -1074
-# Prefix sums of more limbs than this are not kept, and squares of more are summed by Python: numbers of one column that are
-# more than 2**100 apart are rare.
-FEW_LIMBS = 4
+# Squares of more limbs than this are left to Python's integers: numbers of one column that are 2**100 apart are rare.
 FEW_FACTORS = 8
+
+Add = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+"""Sums arrays, one number per value, over slices of values."""
 
 
 class Totals(NamedTuple):
@@ -92,54 +92,46 @@ class Numbers:
         self.values = values
         self._room = ROOM - len(values).bit_length()
         self.grid, self.bits = _grid_of_floats(values) if values.dtype == np.float64 else (0, _bits_of_integers(values))
-        self._kept: list[np.ndarray] = []
 
-    def totals(self, begins: np.ndarray, ends: np.ndarray) -> Totals:
-        """The sum of each slice."""
+    def totals(self, add: Add) -> Totals:
+        """The sum of each slice.
+
+        Args:
+            add: Sums arrays of integers over the slices.
+        """
         count = -(-self.bits // self._room) or 1
-        if count > FEW_LIMBS:
-            sums: Iterable[np.ndarray] = map(_prefix_sums, self._limbs(self._room, count))
-        else:
-            self._kept = self._kept or list(map(_prefix_sums, self._limbs(self._room, count)))
-            sums = self._kept
-        found = [one.take(ends) - one.take(begins) for one in sums]
+        found = add(list(self._limbs(self._room, count)))
         return Totals(_carried(found, self._room), self._room, self.grid)
 
-    def moments(self, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, add: Add) -> tuple[np.ndarray, np.ndarray]:
         """The sum of each slice and that of its squares, in units of the grid and of its square, as Python's integers."""
         # Up to FEW_FACTORS products of two limbs are added before they are summed.
         width = (self._room - FEW_FACTORS.bit_length()) // 2
         count = -(-self.bits // width) or 1
         if count > FEW_FACTORS:
-            return self._slow_moments(begins, ends)
+            integers = self._integers()
+            first, second = add([integers, integers * integers])
+            return first, second
         limbs = list(self._limbs(width, count))
-        squares = []
+        squares: list[np.ndarray] = []
         for place in range(2 * count - 1):
-            first = max(0, place - count + 1)
-            added = sum(limbs[one] * limbs[place - one] for one in range(first, place - first + 1))
-            squares.append(_between(added, begins, ends))
-        return _joined([_between(limb, begins, ends) for limb in limbs], width), _joined(squares, width)
+            first_factor = max(0, place - count + 1)
+            factors = range(first_factor, place - first_factor + 1)
+            square = np.zeros(len(self.values), dtype=np.int64)
+            for one in factors:
+                square += limbs[one] * limbs[place - one]
+            squares.append(square)
+        found = add([*limbs, *squares])
+        return _joined(found[:count], width), _joined(found[count:], width)
 
-    def _slow_moments(self, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        places, inverse = np.unique(np.concatenate([begins, ends]), return_inverse=True)
-        integers = self._integers()
-        firsts, seconds = [0], [0]
-        for begin, end in pairwise(places.tolist()):
-            between = integers[begin:end]
-            firsts.append(firsts[-1] + sum(between))
-            seconds.append(seconds[-1] + sum(one * one for one in between))
-        from_, to = inverse[: len(begins)], inverse[len(begins) :]
-        first, second = np.array(firsts, dtype=object), np.array(seconds, dtype=object)
-        return first[to] - first[from_], second[to] - second[from_]
-
-    def _integers(self) -> list[int]:
+    def _integers(self) -> np.ndarray:
+        """The numbers in units of the grid, as Python's integers."""
         if self.values.dtype != np.float64:
-            limbs = list(self._limbs(ROOM, -(-self.bits // ROOM) or 1))
-            whole: list[int] = _joined(limbs, ROOM).tolist()
-            return whole
+            return _joined(list(self._limbs(ROOM, -(-self.bits // ROOM) or 1)), ROOM)
         exponents = np.maximum(np.frexp(self.values)[1] - MANTISSA, self.grid)
-        mantissas = np.ldexp(self.values, -exponents).astype(np.int64).tolist()
-        return [one << by for one, by in zip(mantissas, (exponents - self.grid).tolist(), strict=True)]
+        integers: np.ndarray = np.ldexp(self.values, -exponents).astype(np.int64).astype(object)
+        integers <<= (exponents - self.grid).astype(object)
+        return integers
 
     def _limbs(self, width: int, count: int) -> Iterator[np.ndarray]:
         """The limbs, lowest first, signed; they need not be carried."""
@@ -209,17 +201,11 @@ def _limbs_of_integers(values: np.ndarray, width: int, count: int) -> Iterator[n
         yield bits if last else bits & mask
 
 
-def _prefix_sums(values: np.ndarray) -> np.ndarray:
-    sums = np.empty(len(values) + 1, dtype=np.int64)
-    sums[0] = 0
+def prefix_sums(values: np.ndarray) -> np.ndarray:
+    """The sum of all values before each place, and before the end."""
+    sums = np.zeros(len(values) + 1, dtype=object if values.dtype == object else np.int64)
     np.cumsum(values, out=sums[1:])
     return sums
-
-
-def _between(values: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    sums = _prefix_sums(values)
-    between: np.ndarray = sums.take(ends) - sums.take(begins)
-    return between
 
 
 def _carried(limbs: list[np.ndarray], width: int) -> list[np.ndarray]:

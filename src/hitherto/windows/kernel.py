@@ -6,7 +6,7 @@ or a wavelet matrix, which all slices share. Nothing depends on how rows were cu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from hashlib import md5
 
@@ -26,7 +26,7 @@ from hitherto.windows.codes import (
     numpy_of,
     without_negative_zero,
 )
-from hitherto.windows.exact import Numbers, Totals
+from hitherto.windows.exact import Add, Numbers, Totals, prefix_sums
 
 SAMPLE = 1_024
 """The most distinct values that approx_count_distinct counts one by one."""
@@ -58,18 +58,19 @@ class Column:
         if not self.rows.null_count:
             return None
         before = np.zeros(len(self.rows) + 1, dtype=np.int64)
-        np.cumsum(self._valid, out=before[1:])
+        np.cumsum(self.valid, out=before[1:])
         return before
 
     @cached_property
-    def _valid(self) -> np.ndarray:
+    def valid(self) -> np.ndarray:
+        """Which rows have a value."""
         valid: np.ndarray = self.rows.is_valid().to_numpy(zero_copy_only=False)
         return valid
 
     @cached_property
     def places(self) -> np.ndarray | None:
         """The row of each value; None if each row has one."""
-        return None if self._before is None else np.flatnonzero(self._valid)
+        return None if self._before is None else np.flatnonzero(self.valid)
 
     @cached_property
     def bounds(self) -> np.ndarray:
@@ -112,13 +113,10 @@ class Column:
 
     @cached_property
     def specials(self) -> tuple[np.ndarray, ...]:
-        """How many NaN, infinities and negative infinities are before each value; nothing if there are none."""
+        """Which values are NaN, infinite, and negative infinite; nothing if none are."""
         if not self.kind.is_float or np.isfinite(self.raw).all():
             return ()
-        return tuple(
-            np.concatenate([[0], np.cumsum(which)])
-            for which in (np.isnan(self.raw), self.raw == np.inf, self.raw == -np.inf)
-        )
+        return tuple(one.astype(np.int64) for one in (np.isnan(self.raw), self.raw == np.inf, self.raw == -np.inf))
 
     @cached_property
     def numbers(self) -> Numbers:
@@ -136,31 +134,33 @@ class Column:
     def slices(self, begins: np.ndarray, ends: np.ndarray) -> Slices:
         """Slices of rows as slices of values; asked for again with the same arrays, they are the same."""
         if self._slices is None or self._slices[0] is not begins or self._slices[1] is not ends:
-            self._slices = begins, ends, Slices(self, begins, ends, self._before)
+            places = (one if self._before is None else self._before.take(one) for one in (begins, ends))
+            self._slices = begins, ends, Slices(self, *places)
         return self._slices[2]
 
 
-class Slices:
-    """Slices of a column's values, and what functions of them share."""
+class Sums:
+    """What functions of sums share, over whichever values `add` sums.
 
-    def __init__(self, column: Column, begins: np.ndarray, ends: np.ndarray, before: np.ndarray | None) -> None:
-        self.column = column
-        self.begins = begins if before is None else before.take(begins)
-        self.ends = ends if before is None else before.take(ends)
-        self.counts = self.ends - self.begins
-        self.filled = self.counts > 0
+    Args:
+        column: The values.
+        counts: How many there are for each result.
+        add: Sums arrays, one number per value, for each result.
+    """
 
-    def at_least(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Those slices that have so many values: which, and where they begin and end."""
-        which = np.flatnonzero(self.counts >= count)
-        if len(which) == len(self.counts):
-            return which, self.begins, self.ends
-        return which, self.begins.take(which), self.ends.take(which)
+    def __init__(self, column: Column, counts: np.ndarray, add: Add) -> None:
+        self.column, self.counts, self._add = column, counts, add
+        self.filled = counts > 0
 
     @cached_property
     def totals(self) -> Totals:
         """The exact sums, of what is finite."""
-        return self.column.numbers.totals(self.begins, self.ends)
+        return self.column.numbers.totals(self._add)
+
+    @cached_property
+    def specials(self) -> list[np.ndarray]:
+        """Where there are NaN, infinities and negative infinities; nothing if the column has none."""
+        return [one > 0 for one in self._add(self.column.specials)]
 
     @cached_property
     def sums(self) -> np.ndarray:
@@ -175,28 +175,46 @@ class Slices:
         return found
 
     def _with_specials(self, sums: np.ndarray) -> np.ndarray:
-        if not self.column.specials:
+        if not self.specials:
             return sums
-        nan, infinite, negative = (one.take(self.ends) > one.take(self.begins) for one in self.column.specials)
+        nan, infinite, negative = self.specials
         sums = np.where(infinite, np.inf, np.where(negative, -np.inf, sums))
         return np.where(nan | (infinite & negative), np.nan, sums)
 
     @cached_property
     def variances(self) -> tuple[np.ndarray, np.ndarray]:
         """The sample variance of each slice that has two values or more, and whether it has."""
-        which, begins, ends = self.at_least(2)
-        found = np.zeros(len(self.counts))
-        first, second = self.column.numbers.moments(begins, ends)
-        counts = (ends - begins).astype(object)
+        there = self.counts >= 2
+        first, second = (one[there] for one in self.column.numbers.moments(self._add))
+        counts = self.counts[there].astype(object)
         above, below = counts * second - first * first, counts * (counts - 1)
         if isinstance(self.column.kind, DecimalType):
             below = below * 10 ** (2 * self.column.kind.scale)
         grid = self.column.numbers.grid
         above, below = (above << 2 * grid, below) if grid >= 0 else (above, below << -2 * grid)
-        found[which] = _quotients(above, below)
-        for one in self.column.specials:
-            found[one.take(self.ends) > one.take(self.begins)] = np.nan
-        return found, self.counts >= 2
+        found = np.zeros(len(self.counts))
+        found[there] = _quotients(above, below)
+        for one in self.specials:
+            found[one] = np.nan
+        return found, there
+
+
+class Slices(Sums):
+    """Slices of a column's values."""
+
+    def __init__(self, column: Column, begins: np.ndarray, ends: np.ndarray) -> None:
+        self.begins, self.ends = begins, ends
+        super().__init__(column, ends - begins, self._differences)
+
+    def _differences(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [sums.take(self.ends) - sums.take(self.begins) for sums in map(prefix_sums, values)]
+
+    def at_least(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those slices that have so many values: which, and where they begin and end."""
+        which = np.flatnonzero(self.counts >= count)
+        if len(which) == len(self.counts):
+            return which, self.begins, self.ends
+        return which, self.begins.take(which), self.ends.take(which)
 
 
 def compute(
@@ -232,15 +250,15 @@ def compute(
     elif function == "percentile" and p is not None:
         found = _percentile(slices, p)
     else:
-        found = _FUNCTIONS[function](slices)
+        found = _FUNCTIONS[function](slices) if function in _FUNCTIONS else FUNCTIONS_OF_SUMS[function](slices)
     return found if found.type == dtype.arrow else found.cast(dtype.arrow)
 
 
-def _count(slices: Slices) -> pa.Array:
+def _count(slices: Sums) -> pa.Array:
     return array_of(Int64, slices.counts, None)
 
 
-def _sum(slices: Slices) -> pa.Array:
+def _sum(slices: Sums) -> pa.Array:
     kind = slices.column.kind
     if kind.is_float:
         return array_of(Float64, slices.sums, slices.filled)
@@ -253,15 +271,15 @@ def _sum(slices: Slices) -> pa.Array:
     return array_of(Int64, found, slices.filled & fits)
 
 
-def _mean(slices: Slices) -> pa.Array:
+def _mean(slices: Sums) -> pa.Array:
     return array_of(Float64, slices.sums / np.maximum(slices.counts, 1), slices.filled)
 
 
-def _variance(slices: Slices) -> pa.Array:
+def _variance(slices: Sums) -> pa.Array:
     return array_of(Float64, *slices.variances)
 
 
-def _stddev(slices: Slices) -> pa.Array:
+def _stddev(slices: Sums) -> pa.Array:
     found, there = slices.variances
     return array_of(Float64, np.sqrt(found), there)
 
@@ -343,12 +361,15 @@ def _percentile(slices: Slices, p: float) -> pa.Array:
     return array_of(Float64, found, slices.filled)
 
 
-_FUNCTIONS: dict[str, Callable[[Slices], pa.Array]] = {
+FUNCTIONS_OF_SUMS: dict[str, Callable[[Sums], pa.Array]] = {
     "count": _count,
     "sum": _sum,
     "mean": _mean,
     "variance": _variance,
     "stddev": _stddev,
+}
+"""They look at nothing but sums, so they need no slices."""
+_FUNCTIONS: dict[str, Callable[[Slices], pa.Array]] = {
     "min": _min,
     "max": _max,
     "first": _first,
@@ -356,7 +377,7 @@ _FUNCTIONS: dict[str, Callable[[Slices], pa.Array]] = {
     "count_distinct": _count_distinct,
     "approx_count_distinct": _approx_count_distinct,
 }
-FUNCTIONS = (*_FUNCTIONS, "percentile")
+FUNCTIONS = (*FUNCTIONS_OF_SUMS, *_FUNCTIONS, "percentile")
 
 
 def _quotients(above: np.ndarray, below: np.ndarray) -> list[float]:

@@ -6,9 +6,11 @@ million rows has no plan that could go wrong. One level of a structure is in mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+
+from hitherto.windows.exact import prefix_sums
 
 
 def extremes(codes: np.ndarray, begins: np.ndarray, ends: np.ndarray, *, least: bool) -> np.ndarray:
@@ -40,10 +42,39 @@ def count_below(
     array([2, 1])
     """
     found = np.zeros(len(begins), dtype=np.int64)
-    for bit, zeros in _levels(values, bits):
+    for bit, _, zeros in _levels(values, bits):
         from_, to = zeros.take(begins), zeros.take(ends)
         ones = (limits >> bit & 1).astype(bool)
         found += np.where(ones, to - from_, 0)
+        begins = np.where(ones, begins - from_ + zeros[-1], from_)
+        ends = np.where(ones, ends - to + zeros[-1], to)
+    return found
+
+
+def sums_below(
+    values: np.ndarray,
+    weights: Sequence[np.ndarray],
+    slices: tuple[np.ndarray, np.ndarray],
+    limits: np.ndarray,
+    *,
+    bits: int,
+) -> list[np.ndarray]:
+    """The sums of weights, of those values of each slice that are below a limit of its own; values and limits are below `2**bits`.
+
+    >>> ones = np.array([1, 1, 1, 1])
+    >>> sums_below(np.array([3, 1, 2, 5]), [ones], (np.array([0, 1]), np.array([4, 3])), np.array([3, 2]), bits=3)
+    [array([2, 1])]
+    """
+    begins, ends = slices
+    found = [np.zeros(len(begins), dtype=one.dtype) for one in weights]
+    for bit, zero, zeros in _levels(values, bits):
+        from_, to = zeros.take(begins), zeros.take(ends)
+        ones = (limits >> bit & 1).astype(bool)
+        # In the order of the next level the zeros are in front, and those of a slice are neighbours.
+        weights = [np.concatenate([one[zero], one[~zero]]) for one in weights]
+        for sums, one in zip(found, weights, strict=True):
+            before = prefix_sums(one[: zeros[-1]])
+            sums += np.where(ones, before.take(to) - before.take(from_), 0)
         begins = np.where(ones, begins - from_ + zeros[-1], from_)
         ends = np.where(ones, ends - to + zeros[-1], to)
     return found
@@ -56,7 +87,7 @@ def kth_least(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, k: np.nd
     array([5, 1])
     """
     found = np.zeros(len(begins), dtype=np.int64)
-    for bit, zeros in _levels(values, bits):
+    for bit, _, zeros in _levels(values, bits):
         from_, to = zeros.take(begins), zeros.take(ends)
         ones = k >= to - from_
         k = np.where(ones, k - (to - from_), k)
@@ -66,8 +97,8 @@ def kth_least(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, k: np.nd
     return found
 
 
-def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:
-    """A wavelet matrix, level by level from the highest bit: how many values before each place have a zero there.
+def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """A wavelet matrix, level by level from the highest bit: which values have a zero there, and how many before each place.
 
     From level to level the values with a zero go to the front and those with a one behind them, each in their order; so a slice's zeros, and
     its ones, are slices of the next level.
@@ -76,7 +107,7 @@ def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:
         zero = (values >> bit & 1) == 0
         zeros = np.zeros(len(values) + 1, dtype=np.int64)
         np.cumsum(zero, out=zeros[1:])
-        yield bit, zeros
+        yield bit, zero, zeros
         values = np.concatenate([values[zero], values[~zero]])
 
 
@@ -99,7 +130,7 @@ def count_distinct(codes: np.ndarray, bounds: np.ndarray, begins: np.ndarray, en
     firsts = first_places(bounds, begins)
     before = places_of_equals(codes, bounds)
     limits = begins - firsts + 1
-    return count_below(before, begins, ends, limits, bits=_bits(bounds))
+    return count_below(before, begins, ends, limits, bits=bits_of_places(bounds))
 
 
 def sorted_by_key(codes: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +166,7 @@ def percentile(
     exact = p * (ends - begins - 1)
     lower = np.floor(exact).astype(np.int64)
     upper = np.minimum(lower + 1, ends - begins - 1)
-    bits = _bits(bounds)
+    bits = bits_of_places(bounds)
     below, above = (doubles(order.take(firsts + kth_least(ranks, begins, ends, k, bits=bits))) for k in (lower, upper))
     return interpolated(below, above, exact - lower)
 
@@ -157,6 +188,6 @@ def _keys_and_places(bounds: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     return keys, np.arange(count, dtype=np.int64) - np.repeat(bounds[:-1], lengths)
 
 
-def _bits(bounds: np.ndarray) -> int:
+def bits_of_places(bounds: np.ndarray) -> int:
     """The bits of a place in the longest key, and of one more."""
     return int(np.diff(bounds).max(initial=0)).bit_length()

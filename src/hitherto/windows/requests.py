@@ -7,7 +7,7 @@ Rows are worked on in chunks of whole keys, one chunk per thread, so memory does
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.search import in_threads, last_at_most
-from hitherto.windows.kernel import Column, compute
+from hitherto.windows.kernel import FUNCTIONS_OF_SUMS, Column, Sums, compute
 from hitherto.windows.placing import Output
+from hitherto.windows.standing import Standing, compute_standing, standing_sums
 
 NEVER = np.iinfo(np.int64).max
 """The end of a row that stays."""
@@ -25,6 +26,8 @@ NEVER = np.iinfo(np.int64).max
 CHUNK = 1 << 18
 # Rows that are spelled out at a time.
 SPELLED = 1 << 20
+# Where more rows than so many times those of a chunk would have to be spelled out, functions of sums do without.
+PATIENCE = 16
 # No window is longer than this, and no time is far enough from 1970 for their difference to overflow.
 _LONGEST = 1 << 62
 
@@ -220,23 +223,91 @@ class _Chunk:
     ) -> tuple[list[pa.Array], np.ndarray]:
         """Answers where some requests see all rows of their windows, and others do not."""
         parts = [self._of_slices(_only(windows, whole), features)] if len(whole) else []
-        places = [whole] if len(whole) else []
-        widest = np.minimum.reduce([begins.take(others) for begins in windows.begins.values()])
-        for batch in _batches(windows.ends.take(others) - widest):
-            which = others[batch]
-            parts.append(self._of_spelled(_only(windows, which), widest[batch], times.take(which), features))
-            places.append(which)
-        back = np.argsort(np.concatenate(places))
+        parts.append(self._of_others(_only(windows, others), times.take(others), features))
+        back = np.argsort(np.concatenate([whole, others]))
         newest = np.concatenate([newest for _, newest in parts]).take(back)
         taken = pa.array(back)
         return [
             pa.concat_arrays([computed[number] for computed, _ in parts]).take(taken) for number in range(len(features))
         ], newest
 
+    def _of_others(
+        self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]
+    ) -> tuple[list[pa.Array], np.ndarray]:
+        """Answers to requests that do not see all rows between those that they see."""
+        widest = np.minimum.reduce(list(windows.begins.values()))
+        lengths = windows.ends - widest
+        many = lengths.sum() > PATIENCE * len(self._rows.events)
+        # Versions that may come and go need to be looked at one by one.
+        many &= not (self._rows.versions and self._rows.ends is not None)
+        added = [number for number, one in enumerate(features) if many and one.function in FUNCTIONS_OF_SUMS]
+        spelled = [number for number in range(len(features)) if number not in added]
+        found: list[pa.Array] = [None] * len(features)
+        if added:
+            for number, one in zip(added, self._added(windows, times, [features[one] for one in added]), strict=True):
+                found[number] = one
+        if added and not spelled:
+            return found, self._newest(windows, times)
+        parts = [
+            self._of_spelled(_only(windows, batch), widest[batch], times[batch], [features[one] for one in spelled])
+            for batch in _batches(lengths)
+        ]
+        for place, number in enumerate(spelled):
+            found[number] = pa.concat_arrays([computed[place] for computed, _ in parts])
+        return found, np.concatenate([newest for _, newest in parts])
+
+    def _added(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
+        """Functions of sums over the rows that requests see, which are not spelled out."""
+        standing: dict[tuple[int | None, ...], Standing] = {}
+        sums: dict[tuple[str, tuple[int | None, ...]], Sums] = {}
+        columns = {name: Column(column, self._rows.bounds) for name, column in self._rows.columns.items()}
+
+        def over(column: str, asked: tuple[int | None, ...]) -> Sums:
+            if asked not in standing:
+                standing[asked] = Standing(
+                    self._rows.bounds, *self._spans, windows.slices(asked), np.tile(times, len(asked))
+                )
+            if (column, asked) not in sums:
+                sums[column, asked] = standing_sums(columns[column], standing[asked])
+            return sums[column, asked]
+
+        return _by_measure(
+            features,
+            len(times),
+            lambda one, asked: compute_standing(one.function, over(one.column, asked), dtype=one.dtype),
+        )
+
+    @cached_property
+    def _spans(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """From when on each row is there, and from when on not any more: a version goes when the next one comes."""
+        rows = self._rows
+        starts = rows.events if rows.starts is None else rows.starts
+        if not rows.versions:
+            return starts, rows.ends
+        groups = np.concatenate([[0], np.flatnonzero(self._counted) + 1])
+        _, earliest = _running(starts, groups)
+        return starts, np.where(self._counted, NEVER, np.append(earliest[1:], NEVER))
+
+    def _newest(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
+        """The newest row of each request's longest window, -1 for none."""
+        starts, ends = self._spans
+        rows, begins = windows.ends - 1, windows.begins[self._longest]
+        looking = np.arange(len(times))
+        while len(looking):
+            rows[looking[rows.take(looking) < begins.take(looking)]] = -1
+            looking = looking[rows.take(looking) >= 0]
+            places, at = rows.take(looking), times.take(looking)
+            gone = starts.take(places) > at
+            if ends is not None:
+                gone |= ends.take(places) <= at
+            looking = looking[gone]
+            rows[looking] -= 1
+        return rows
+
     def _of_spelled(
         self, windows: _Windows, widest: np.ndarray, times: np.ndarray, features: Sequence[WindowedFeature]
     ) -> tuple[list[pa.Array], np.ndarray]:
-        """Answers to requests that do not see all rows between those that they see."""
+        """The same, with the rows that each request sees one after the other."""
         rows, lengths = self._rows, windows.ends - widest
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         asking = np.repeat(np.arange(len(times)), lengths)
@@ -264,20 +335,31 @@ class _Chunk:
 
 
 def _computed(columns: Mapping[str, Column], windows: _Windows, features: Sequence[WindowedFeature]) -> list[pa.Array]:
-    """The features over slices; those that differ only in their window are computed in one go."""
+    """The features over slices."""
+    # The same arrays for the same windows, so that a column's sums are made once for sum and mean.
+    known: dict[tuple[int | None, ...], tuple[np.ndarray, np.ndarray]] = {}
+
+    def over(one: WindowedFeature, asked: tuple[int | None, ...]) -> pa.Array:
+        if asked not in known:
+            known[asked] = windows.slices(asked)
+        return compute(one.function, columns[one.column], *known[asked], dtype=one.dtype, n=one.n, p=one.p)
+
+    return _by_measure(features, len(windows.ends), over)
+
+
+def _by_measure(
+    features: Sequence[WindowedFeature],
+    count: int,
+    compute_windows: Callable[[WindowedFeature, tuple[int | None, ...]], pa.Array],
+) -> list[pa.Array]:
+    """Features that differ only in their windows are computed in one go: of each the first feature is given, and all windows."""
     groups: dict[tuple[str, str, int | None, float | None], list[int]] = {}
     for number, feature in enumerate(features):
         groups.setdefault(feature.measure, []).append(number)
     found: list[pa.Array] = [None] * len(features)
-    known: dict[tuple[int | None, ...], tuple[np.ndarray, np.ndarray]] = {}
-    for (column, function, n, p), numbers in groups.items():
+    for numbers in groups.values():
         asked = tuple(features[number].window for number in numbers)
-        # The same arrays for the same windows, so that a column's sums are made once for sum and mean.
-        if asked not in known:
-            known[asked] = windows.slices(asked)
-        begins, ends = known[asked]
-        values = compute(function, columns[column], begins, ends, dtype=features[numbers[0]].dtype, n=n, p=p)
-        count = len(windows.ends)
+        values = compute_windows(features[numbers[0]], asked)
         for place, number in enumerate(numbers):
             found[number] = values.slice(place * count, count)
     return found
@@ -318,8 +400,8 @@ def _running(values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.nda
     return greatest, least
 
 
-def _only(windows: _Windows, which: np.ndarray) -> _Windows:
-    return _Windows({window: begins.take(which) for window, begins in windows.begins.items()}, windows.ends.take(which))
+def _only(windows: _Windows, which: np.ndarray | slice) -> _Windows:
+    return _Windows({window: begins[which] for window, begins in windows.begins.items()}, windows.ends[which])
 
 
 def _batches(lengths: np.ndarray) -> Iterator[slice]:
