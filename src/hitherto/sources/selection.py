@@ -53,9 +53,8 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, Parqu
     names = tables_of(sql, sources)
     for name in names:
         open_relation(con, sources[name], list_files(sources[name], root=root), root=root, name=f"__source_{name}")
-    room = transform.closed_room(con)
     # The rows go out to the user: plain booleans and numbers, not the engine's own types.
-    room.execute("SET arrow_lossless_conversion = false")
+    room = transform.closed_room(con, lossless=False)
     try:
         transform.feed(con, room, sql, {name: f"__source_{name}" for name in names})
         result = room.sql(transform.statement(sql))
@@ -68,7 +67,7 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, Parqu
     except duckdb.Error as error:
         raise UsageError(f"The SQL of the entity rows failed: {first_line(error)}") from error
     finally:
-        room.close()
+        transform.leave(room)
 
 
 def open_frame(con: duckdb.DuckDBPyConnection, frame: pa.Table, *, name: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 import duckdb
 import sqlglot
@@ -20,6 +21,9 @@ from hitherto.sql import quote, quote_all, text
 SOURCE = "source"
 _BATCH_ROWS = 122_880
 _SETTINGS = ("memory_limit", "threads", "temp_directory", "max_temp_directory_size")
+# The room that waits for the next SELECT, one at most; and under which limits each room was made.
+_waiting: list[duckdb.DuckDBPyConnection] = []
+_made_for: dict[int, tuple[str, ...]] = {}
 # Table functions that make rows out of their arguments only.
 _TABLE_FUNCTIONS = frozenset({"unnest", "explode", "generate_series", "generateseries", "range", "generate_subscripts"})
 # A transform's result must follow from `source` alone: run again, it must give the same rows (semantics 5).
@@ -50,6 +54,12 @@ def check(sql: str, *, tables: Collection[str] = (SOURCE,)) -> str | None:
     >>> check("copy source to 'x.csv'")
     'it must be one SELECT over `source`, not COPY.'
     """
+    return _check(sql, tuple(tables))
+
+
+@lru_cache(maxsize=256)
+def _check(sql: str, tables: tuple[str, ...]) -> str | None:
+    """The answer, kept: it follows from the text alone, which each run of a view asks about twice."""
     over = " or ".join(f"`{table}`" for table in tables) or "no source"
     try:
         with _quiet():
@@ -98,17 +108,23 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, v
             raise StorageError(f"The disk is full: {first_line(error)}") from error
         raise _blame(view, f"{step}: {first_line(error)}{_hint(error)}") from error
     finally:
-        room.close()
+        leave(room)
 
 
 def columns_read(sql: str, columns: list[str]) -> list[str]:
     """Those of the source's columns that a transform can name: all of them where it uses a star; at least one."""
+    named = _names_in(sql)
+    return columns if named is None else [column for column in columns if column.lower() in named] or columns[:1]
+
+
+@lru_cache(maxsize=256)
+def _names_in(sql: str) -> frozenset[str] | None:
+    """All names in a transform, in small letters; None where it may read columns without naming them."""
     tree = sqlglot.parse_one(sql, read="duckdb")
     if _reads_all(tree, sql):
-        return columns
+        return None
     named = {one.name.lower() for one in tree.find_all(exp.Identifier)}
-    named |= {str(one.this).lower() for one in tree.find_all(exp.Var)}
-    return [column for column in columns if column.lower() in named] or columns[:1]
+    return frozenset(named | {str(one.this).lower() for one in tree.find_all(exp.Var)})
 
 
 def _reads_all(tree: exp.Expr, sql: str) -> bool:
@@ -233,8 +249,17 @@ def _hint(error: duckdb.Error) -> str:
     return ""
 
 
-def closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """A new in-memory database with the limits of `con`; `feed` fills it and locks it."""
+def closed_room(con: duckdb.DuckDBPyConnection, *, lossless: bool = True) -> duckdb.DuckDBPyConnection:
+    """An empty in-memory database with the limits of `con`; `feed` fills it and locks it, `leave` gives it back.
+
+    `lossless` is whether its results keep the engine's own types (HUGEINT).
+    """
+    limits = (*_limits_of(con), str(lossless).lower())
+    with suppress(IndexError):
+        room = _waiting.pop()
+        if _made_for[id(room)] == limits:
+            return room
+        _close(room)
     room = duckdb.connect(
         ":memory:",
         config={
@@ -242,15 +267,36 @@ def closed_room(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "allow_community_extensions": "false",
-            "arrow_lossless_conversion": "true",
+            "arrow_lossless_conversion": str(lossless).lower(),
         },
     )
-    for setting in _SETTINGS:
-        value = _setting(con, setting)
+    for setting, value in zip(_SETTINGS, limits, strict=False):
         if value and not value.endswith("of available disk space"):
             room.execute(f"SET {setting} = {text(value)}")
     room.execute("SET TimeZone = 'UTC'")
+    _made_for[id(room)] = limits
     return room
+
+
+def leave(room: duckdb.DuckDBPyConnection) -> None:
+    """Empty a room for the next SELECT under the same limits, if none waits for it yet: making one takes 30 ms."""
+    if _waiting:
+        return _close(room)
+    try:
+        for (table,) in room.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            room.execute(f"DROP TABLE {quote(table)}")
+    except duckdb.Error:
+        return _close(room)  # whatever happened to it, nobody else shall have it
+    return _waiting.append(room)
+
+
+def _close(room: duckdb.DuckDBPyConnection) -> None:
+    del _made_for[id(room)]
+    room.close()
+
+
+def _limits_of(con: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
+    return tuple(_setting(con, setting) for setting in _SETTINGS)
 
 
 def feed(con: duckdb.DuckDBPyConnection, room: duckdb.DuckDBPyConnection, sql: str, tables: Mapping[str, str]) -> None:
@@ -258,7 +304,8 @@ def feed(con: duckdb.DuckDBPyConnection, room: duckdb.DuckDBPyConnection, sql: s
 
     Raises duckdb.Error when a relation cannot be read.
     """
-    room.execute("SET enable_external_access = false")
+    if _setting(room, "enable_external_access") != "false":
+        room.execute("SET enable_external_access = false")
     before = _lossless(con, "true")
     try:
         for table, relation in tables.items():
@@ -271,7 +318,8 @@ def feed(con: duckdb.DuckDBPyConnection, room: duckdb.DuckDBPyConnection, sql: s
             room.unregister("__feed")
     finally:
         _lossless(con, before)
-    room.execute("SET lock_configuration = true")
+    if _setting(room, "lock_configuration") != "true":
+        room.execute("SET lock_configuration = true")
 
 
 def _lossless(con: duckdb.DuckDBPyConnection, value: str) -> str:
@@ -283,9 +331,10 @@ def _lossless(con: duckdb.DuckDBPyConnection, value: str) -> str:
 
 def _setting(con: duckdb.DuckDBPyConnection, name: str) -> str:
     """The value of a setting as text; empty if it has none."""
-    # fetchall, not fetchone: a result that is not read to its end keeps the connection busy.
-    rows = con.execute(f"SELECT value FROM duckdb_settings() WHERE name = {text(name)}").fetchall()
-    return str(rows[0][0] or "") if rows else ""
+    # fetchall, not fetchone: a result that is not read to its end keeps the connection busy. The table of all settings would
+    # take 6 ms each time.
+    value = con.execute(f"SELECT current_setting({text(name)})").fetchall()[0][0]
+    return (str(value).lower() if isinstance(value, bool) else str(value)) if value is not None else ""
 
 
 def _refuse_others(room: duckdb.DuckDBPyConnection, sql: str, view: FeatureView) -> None:

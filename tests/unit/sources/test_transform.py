@@ -7,7 +7,7 @@ import pytest
 
 from hitherto.definitions import FeatureView, Field, ParquetSource
 from hitherto.errors import TransformError
-from hitherto.sources.transform import check, columns_read, run
+from hitherto.sources.transform import check, closed_room, columns_read, feed, leave, run
 from hitherto.types import Int64
 
 VIEW = FeatureView("rides", source=ParquetSource("a.parquet", timestamp_field="ts"), schema=[Field("v", Int64)])
@@ -166,3 +166,39 @@ def test_limits_of_the_connection_hold_in_the_closed_room(rows: duckdb.DuckDBPyC
     rows.execute("SET threads = 1")
     rows.execute("SET memory_limit = '300MB'")
     assert transformed(rows, "select count(*) from source") == [(10,)]
+
+
+def test_a_room_is_used_again_and_holds_nothing_of_the_select_before(rows: duckdb.DuckDBPyConnection) -> None:
+    leave(closed_room(rows))
+    room = closed_room(rows)
+    feed(rows, room, "select * from source", {"source": "rides_source"})
+    leave(room)
+    assert closed_room(rows) is room
+    assert room.execute("select * from duckdb_tables()").fetchall() == []
+    with pytest.raises(duckdb.Error, match="locked"):
+        room.execute("set enable_external_access = true")
+    leave(room)
+
+
+def test_a_room_of_other_limits_is_another_room(rows: duckdb.DuckDBPyConnection) -> None:
+    leave(closed_room(rows))
+    kept, other = closed_room(rows), closed_room(rows, lossless=False)
+    assert kept is not other
+    leave(kept)
+    rows.execute("set threads = 3")
+    room = closed_room(rows)
+    assert room is not kept
+    assert room.execute("select current_setting('threads')").fetchall() == [(3,)]
+    with pytest.raises(duckdb.ConnectionException):
+        kept.execute("select 1")
+
+
+def test_a_room_that_was_harmed_is_not_used_again(rows: duckdb.DuckDBPyConnection) -> None:
+    leave(closed_room(rows))
+    room = closed_room(rows)
+    room.execute("begin")
+    with pytest.raises(duckdb.Error):
+        room.execute("select 1 / x from nothing")
+    leave(room)
+    with pytest.raises(duckdb.ConnectionException):
+        room.execute("select 1")
