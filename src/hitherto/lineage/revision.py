@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from functools import lru_cache
@@ -40,6 +41,9 @@ def libraries() -> dict[str, str]:
 @lru_cache
 def git_revision(root: Path) -> str | None:
     """The commit that the repo stands on, with `+changes` if files differ from it; None outside git."""
+    here = root.resolve()
+    if "GIT_DIR" not in os.environ and not any((folder / ".git").exists() for folder in (here, *here.parents)):
+        return None  # without asking git, which takes a process
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
