@@ -6,8 +6,8 @@ A page says in a comment what it begins with:
     <!-- begins with: the example, materialized -->
 
 Then the folder that its blocks run in has a copy of the example in `feature_repo/`. Without one the folder is empty. The
-blocks of a page run in order, and its Python blocks share their names. In a Python block, lines that begin with `#>` are
-what the block prints. A `text` block after a `sh` block shows what the last command printed: `...` stands for anything.
+blocks of a page run in order, and its Python blocks share their names. In a Python block, lines that begin with `#>`, or
+`# >` as the formatter writes it, are what the block prints. A `text` block after a `sh` block shows what the last command printed: `...` stands for anything.
 Python that is not to run is marked `py`.
 """
 

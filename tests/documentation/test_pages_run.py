@@ -20,6 +20,7 @@ from hitherto.cli import main
 # A server runs until it is stopped, and the demo has tests of its own.
 NOT_RUN = ("serve", "demo")
 RUNS = [page for page in PAGES if blocks(page, "python", "sh")]
+_SHOWN = re.compile(r"# ?> ?(.*)")
 _EXIT = re.compile(r"#.*\bexit code (\d)")
 _VARIABLE = re.compile(r"[A-Z_]+=.*")
 
@@ -60,7 +61,7 @@ def undisturbed() -> Iterator[None]:
 def run_python(block: Block, names: dict[str, object]) -> None:
     """Run a block at its place in the page, so that errors and definitions name the page's line."""
     code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
-    shown = "\n".join(line[3:] for line in block.text.splitlines() if line.startswith("#>"))
+    shown = "\n".join(found[1] for line in block.text.splitlines() if (found := _SHOWN.match(line)))
     printed = captured(lambda: exec(code, names))
     if shown:
         assert lines_of(printed) == lines_of(shown), f"{block}: it prints\n{printed}"
