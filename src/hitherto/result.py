@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +54,11 @@ class Result:
     def to_polars(self) -> pl.DataFrame:
         """A Polars frame. Needs the extra `polars`."""
         return frames.to_polars(self.to_arrow())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The rows as dicts of Python values: for a few of them, in tests and loops."""
+        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
+        return rows
 
     def to_batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """PyArrow record batches of at most so many rows, at least one."""

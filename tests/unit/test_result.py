@@ -72,3 +72,7 @@ def test_it_shows_well_in_a_terminal_and_in_a_notebook() -> None:
 def test_a_result_that_cannot_compute_is_a_fault() -> None:
     with pytest.raises(AssertionError):
         Result().to_arrow()
+
+
+def test_its_rows_are_dicts_of_python_values() -> None:
+    assert Result(pa.table({"x": [1, None], "y": ["a", "b"]})).to_dicts() == [{"x": 1, "y": "a"}, {"x": None, "y": "b"}]
