@@ -21,7 +21,7 @@ from hitherto.definitions.source import ParquetSource
 from hitherto.errors import DefinitionError, HithertoError, Location, RunInProgressError, UnknownNameError
 from hitherto.events import DefinitionsApplied, Observer, Observers
 from hitherto.materialization.context import RunContext
-from hitherto.offline.duckdb.connection import Engine, Limits
+from hitherto.offline.duckdb.connection import Limits, engine_of
 from hitherto.registry import discovery
 from hitherto.registry.diff import Plan
 from hitherto.registry.records import Run, RunState, TrainingSetRecord
@@ -151,7 +151,7 @@ class FeatureStore:
             project=self.config.project,
             root=self.config.repo_path,
             offline_path=self.config.offline_path,
-            engine=Engine(self._limits),
+            engine=engine_of(self._limits),
             registry=self.registry,
             open_online=lambda: self.online_store,
             clock=self.clock,

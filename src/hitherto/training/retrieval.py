@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.offline.duckdb.connection import Limits, working
 from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.duckdb.point_in_time import retrieve as retrieve_view
 from hitherto.offline.plan import RetrievalPlan, ViewRead
@@ -60,7 +60,7 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
     # What is refused for one view is refused before the others are read.
     asking = {name: _Asking(reads[-1], requests) for name, reads in plan.views.items()}
     gaps = {name: one.missing(missing) for name, one in asking.items()}
-    with connect(limits) as con:
+    with working(limits) as con:
         for name, reads in plan.views.items():
             found = _merged([retrieve_view(con, read, requests, limits=limits) for read in reads])
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found

@@ -9,7 +9,7 @@ import pytest
 
 from hitherto.errors import StorageError, UsageError
 from hitherto.offline.duckdb import connection
-from hitherto.offline.duckdb.connection import Engine, Limits, connect, read_once, storage_errors
+from hitherto.offline.duckdb.connection import Engine, Limits, connect, engine_of, read_once, storage_errors, working
 
 
 def setting(con: duckdb.DuckDBPyConnection, name: str) -> object:
@@ -93,6 +93,26 @@ def test_two_pieces_of_work_at_once_have_databases_of_their_own() -> None:
         two.execute("create table staged as select 2 as x")
         assert one.execute("from staged").fetchall() == [(1,)]
     engine.close()
+
+
+def test_where_databases_are_kept_equal_limits_share_them_whoever_closes_his_engine() -> None:
+    limits = Limits(threads=1, memory="100MB", keep=True)
+    with working(limits) as con:
+        con.execute("create table left_over (x int)")
+    engine = engine_of(limits)
+    (database,) = engine._idle
+    engine.close()
+    with engine_of(Limits(threads=1, memory="100MB", keep=True)).connection() as con:
+        assert con.execute("select count(*) from duckdb_tables()").fetchall() == [(0,)]
+    assert engine._idle == [database]
+    assert engine_of(Limits(threads=1)) is not engine_of(Limits(threads=1))
+
+
+def test_work_in_a_database_that_is_not_kept_ends_it() -> None:
+    with working(Limits(threads=1)) as con:
+        assert con.execute("select current_setting('threads')").fetchall() == [(1,)]
+    with pytest.raises(duckdb.ConnectionException):
+        con.execute("select 1")
 
 
 def test_a_temporary_directory_that_cannot_be_made_says_which_setting(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ class Limits:
     memory: str | None = None
     threads: int | None = None
     temp_directory: Path | None = None
+    keep: bool = False
+    """Whether a database stays, emptied, for whoever has the same limits: for tests, where making one takes longer than the work."""
 
     @property
     def workers(self) -> int:
@@ -84,8 +86,21 @@ class Engine:
 
     def close(self) -> None:
         """Give back the memory of the databases that nobody works with. The next piece of work makes one anew."""
-        while self._idle:
+        while self._idle and not self.limits.keep:
             self._idle.pop().close()
+
+
+_kept: dict[Limits, Engine] = {}
+
+
+def engine_of(limits: Limits) -> Engine:
+    """A new engine, or the one of this process where the limits say that databases are kept."""
+    return _kept.setdefault(limits, Engine(limits)) if limits.keep else Engine(limits)
+
+
+def working(limits: Limits) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    """A connection for one piece of work, to a new database or to one that was kept. It ends with the work."""
+    return engine_of(limits).connection() if limits.keep else connect(limits)
 
 
 def read_once(con: duckdb.DuckDBPyConnection, query: str, *, limits: Limits, room: int) -> pa.Table:

@@ -1,0 +1,117 @@
+"""Rows that a test writes down, as the table that a source's file would hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from hitherto import frames
+from hitherto.errors import UsageError, did_you_mean
+from hitherto.timeline import instant, to_datetime
+from hitherto.types import DataType, Date, Timestamp
+
+TIME = Timestamp
+"""What the times of rows are typed as."""
+
+
+def to_table(rows: Any, *, what: str, kinds: Mapping[str, DataType], before: pa.Schema | None = None) -> pa.Table:
+    """Rows as an Arrow table: frames as they are, dicts with their columns typed.
+
+    Args:
+        rows: A list of dicts, all of the same columns, or any frame that `frames.to_arrow` takes.
+        what: Whose rows they are, for messages.
+        kinds: Declared types of columns. Values that do not fit one are typed by what they are, and the gate judges them.
+        before: What earlier rows were typed as: values that fit go by it.
+
+    Raises:
+        UsageError: Rows of different columns, or a column that has no one type. Values are never shown.
+    """
+    if not _is_dicts(rows):
+        return frames.to_arrow(rows)
+    listed = list(rows)
+    names = list(dict.fromkeys(name for row in listed for name in row))
+    strangers = [name for name in names if not isinstance(name, str)]
+    if strangers:
+        raise UsageError(f"A column of the rows for {what} is called {strangers[0]!r}; names are texts.")
+    columns = [_column([row.get(name) for row in listed], name, what, kinds.get(name), before) for name in names]
+    return pa.table(columns, names=names)
+
+
+def missing_columns(rows: Any, needed: Collection[str]) -> list[tuple[str, int | None]]:
+    """The needed columns that rows lack, each with the first row that lacks it; None where the whole table does."""
+    if not _is_dicts(rows):
+        names = {name.lower() for name in frames.to_arrow(rows).column_names}
+        return [(name, None) for name in needed if name.lower() not in names]
+    listed = list(rows)
+    every = list(dict.fromkeys([*needed, *(name for row in listed for name in row)]))
+    lacking = ((name, next((at for at, row in enumerate(listed) if name not in row), None)) for name in every)
+    return [(name, at) for name, at in lacking if at is not None]
+
+
+def complaint(missing: Sequence[tuple[str, int | None]], rows: Any, *, what: str, readers: Mapping[str, str]) -> str:
+    """What to say about missing columns: which, who reads them, what to do."""
+    given = {name for row in rows for name in row} if _is_dicts(rows) else set(frames.to_arrow(rows).column_names)
+    parts = []
+    for name, at in missing:
+        reader = f", which {readers[name]} reads" if name in readers else ""
+        place = f"row {at} has no" if at is not None and name in given else "there is no"
+        hint = did_you_mean(name, given) if name not in given and given else ""
+        parts.append(f"{place} column {name!r}{reader}.{hint if 'Did you mean' in hint else ''}")
+    return (
+        f"The rows for {what} are not whole: {' '.join(parts)} Give every row all columns, "
+        "or partial=True, which takes null for what is absent."
+    )
+
+
+def with_nulls(table: pa.Table, needed: Iterable[str], kinds: Mapping[str, DataType]) -> pa.Table:
+    """The table with the needed columns that it lacks, all null."""
+    for name in needed:
+        if name not in table.column_names:
+            kind = kinds[name].arrow if name in kinds else pa.null()
+            table = table.append_column(name, pa.nulls(table.num_rows, kind))
+    return table
+
+
+def _is_dicts(rows: Any) -> bool:
+    return isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows)
+
+
+def _column(
+    values: list[Any], name: str, what: str, kind: DataType | None, before: pa.Schema | None
+) -> pa.Array | pa.ChunkedArray:
+    """One column: of the declared type, of the type that it had before, or of its own, whichever is the first to fit."""
+    known = before.field(name).type if before is not None and name in before.names else None
+    reader = _READERS.get(kind) if kind is not None else None
+    if reader is not None:
+        values = _read(values, reader)
+    wanted = [kind.arrow] if kind is not None else []
+    for one in [*wanted, *([known] if known is not None else []), None]:
+        try:
+            return pa.array(values, type=one)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError):
+            continue
+    raise UsageError(f"Column {name!r} of the rows for {what} has no one type. Give all its values as one, or as null.")
+
+
+def _read(values: list[Any], reader: Callable[[Any], Any]) -> list[Any]:
+    """Texts and dates as what they say, where all of them can be read; else as they are, for the gate to judge."""
+    try:
+        return [None if value is None else reader(value) for value in values]
+    except (ValueError, TypeError, UsageError):
+        return values
+
+
+def _instant(value: Any) -> Any:
+    """An instant as everywhere in data: without a zone it is UTC (semantics 1)."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return to_datetime(instant(value)) if isinstance(value, str | date) else value
+
+
+_READERS: Mapping[DataType, Callable[[Any], Any]] = {
+    Timestamp: _instant,
+    Date: lambda value: date.fromisoformat(value) if isinstance(value, str) else value,
+}
