@@ -1,4 +1,4 @@
-"""FeatureView: the features of some entities, from one source: its columns as they are, or aggregations over windows of time."""
+"""FeatureView: the features of some entities, from one source or several that are joined: columns, or aggregations over windows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hitherto.definitions import relations
 from hitherto.definitions.aggregation import Aggregation, WindowedFeature
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
@@ -29,11 +30,14 @@ class FeatureView:
         name: Its name (semantics 7).
         entities: What the features are about; none makes a view with one row for everybody.
         source: Where the rows come from.
+        sources: Instead of `source`, several of them by the names that the transform reads. The first is the one whose
+            time columns and known-time rule hold for the rows of the result; `view.source` is that one.
         schema: The features, with their declared types. With aggregations: the columns that they look at, where their types
             (and checks on their values) are to be declared.
         aggregations: Features that are computed from a key's rows in windows of time, instead of being columns (semantics 11).
         ttl: How long a row is valid after its event time (semantics 3); None is for ever. timedelta or "90s", "30m", "6h", "7d".
-        transform: One DuckDB SELECT over the relation `source`, or a Path to a .sql file (beside the defining file).
+        transform: One DuckDB SELECT over the relation `source`, or over the names of `sources`; or a Path to a .sql file
+            (beside the defining file).
         lookback: How far before its interval the transform looks; None is to the beginning.
         online: Whether runs write the online store.
         online_retention: How long after its event time a row stays in the online store; None is for ever.
@@ -53,7 +57,8 @@ class FeatureView:
 
     name: str
     entities: Sequence[Entity] = field(default=(), kw_only=True)
-    source: ParquetSource = field(kw_only=True)
+    source: ParquetSource = field(default=None, kw_only=True)  # type: ignore[assignment]  # the first of sources=, if not given
+    sources: Mapping[str, ParquetSource] | None = field(default=None, kw_only=True)
     schema: Sequence[Field] = field(default=(), kw_only=True)
     aggregations: Sequence[Aggregation] = field(default=(), kw_only=True)
     ttl: timedelta | str | None = field(default=None, kw_only=True)
@@ -77,8 +82,10 @@ class FeatureView:
         ):
             self._take_list(attribute, kind)
         object.__setattr__(self, "tags", dict(self.tags))
+        self._take_sources()
         if not isinstance(self.source, ParquetSource):
-            self._complain(f"its source is {self.source!r}; give source=ParquetSource(...).")
+            if self.sources is None:
+                self._complain(f"its source is {self.source!r}; give source=ParquetSource(...).")
             return
         for attribute in ("ttl", "lookback", "online_retention"):
             self._take_duration(attribute)
@@ -102,6 +109,19 @@ class FeatureView:
         if not isinstance(value, Iterable) or any(not isinstance(one, kind) for one in listed):
             self._complain(f"{attribute}={value!r} is not a list of {kind.__name__}.")
         object.__setattr__(self, attribute, tuple(one for one in listed if isinstance(one, kind)))
+
+    def _take_sources(self) -> None:
+        if self.sources is None:
+            return
+        found = relations.take(self.sources, self._complain)
+        first = next(iter(found.values()), None)
+        # dataclasses.replace gives back both, as they were.
+        if self.source is not None and self.source != first:
+            self._complain("it has source= and sources=; give one of the two.")
+        if self.transform is None:
+            self._complain("sources= are joined by a transform, and there is none; give transform=, or one source=.")
+        object.__setattr__(self, "sources", found)
+        object.__setattr__(self, "source", first)
 
     def _take_duration(self, attribute: str) -> None:
         value = getattr(self, attribute)
@@ -198,6 +218,11 @@ class FeatureView:
     def join_keys(self) -> dict[str, DataType]:
         """All join keys of all entities, in order, with their types."""
         return {key: kind for entity in self.entities for key, kind in entity.join_keys.items()}
+
+    @property
+    def all_sources(self) -> dict[str, ParquetSource]:
+        """What the transform reads, by name: `{"source": ...}`, or the sources of a joined view, the first of them first."""
+        return dict(self.sources) if self.sources is not None else {relations.SOURCE: self.source}
 
     @property
     def column_names(self) -> tuple[str, ...]:

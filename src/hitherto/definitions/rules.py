@@ -20,7 +20,7 @@ def check(definitions: Definitions) -> tuple[Problem, ...]:
     """Everything that is wrong between the objects of a repo, in the order of the rules.
 
     - A join key has one type, wherever it stands; a view has each join key once.
-    - A name has one definition: a view's entities, source and the views of a service are the collected ones.
+    - A name has one definition: a view's entities, sources and the views of a service are the collected ones.
     - A name that a service gives to a view (`with_name`) means one thing, and no other view.
     - An entity column that several keys of a service are taken from has one type.
     - A check fits the type of its field.
@@ -74,11 +74,12 @@ def _one_definition_per_name(definitions: Definitions) -> Iterator[Problem]:
             known_entity = definitions.entities.get(entity.name)
             if known_entity is not None and known_entity != entity:
                 yield two_definitions("entity", entity.name, known_entity.location, entity.location)
-        known = definitions.sources.get(view.source.name)
-        if known is not None and known != view.source:
-            yield two_definitions(
-                "source", known.name, known.location, view.source.location, "Give one of them another name=."
-            )
+        for source in view.all_sources.values():
+            known = definitions.sources.get(source.name)
+            if known is not None and known != source:
+                yield two_definitions(
+                    "source", known.name, known.location, source.location, "Give one of them another name=."
+                )
     for service in definitions.feature_services.values():
         for projection in service.projections:
             known_view = definitions.feature_views.get(projection.view.name)

@@ -228,7 +228,8 @@ def build(
         version = Node("view_version", f"{view}@{number}")
         collected.setdefault((version, Node("feature_view", view)), set())
         if view in definitions.feature_views and not any(end == version for _, end in collected):
-            collected[Node("source", definitions.feature_views[view].source.name), version] = set()
+            for source in definitions.feature_views[view].all_sources.values():
+                collected[Node("source", source.name), version] = set()
     aliases: dict[str, str] = {}
     for service in definitions.feature_services.values():
         for projection in service.projections:

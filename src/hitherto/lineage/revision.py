@@ -16,10 +16,11 @@ LIBRARIES = ("hitherto", "duckdb", "pyarrow", "numpy")
 
 
 def provenance(view: FeatureView, root: Path) -> dict[str, Any]:
-    """Lineage of a run beyond its files: source, transform, revision, libraries."""
+    """Lineage of a run beyond its files: sources, transform, revision, libraries."""
+    sources = view.all_sources.values()
     return {
-        "source": view.source.name,
-        "path": view.source.path,
+        "source": ", ".join(dict.fromkeys(source.name for source in sources)),
+        "path": ", ".join(dict.fromkeys(source.path for source in sources)),
         "transform": view.sql,
         "git_revision": git_revision(root),
         "libraries": libraries(),

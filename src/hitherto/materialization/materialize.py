@@ -23,7 +23,7 @@ from hitherto.materialization.report import MaterializationReport, RunReport
 from hitherto.materialization.runner import owes_online, run_interval
 from hitherto.registry import ledger
 from hitherto.registry.records import SourceFile, ViewVersion
-from hitherto.sources.files import list_files
+from hitherto.sources.files import files_of
 from hitherto.sources.relation import time_ranges
 from hitherto.timeline import Interval, rfc3339, to_datetime
 
@@ -118,17 +118,12 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
     """The intervals to compute, and the files to compute them from.
 
     Raises:
-        SourceError: The source is missing, empty or unreadable.
+        SourceError: A source is missing, empty or unreadable.
         IntervalError: The interval is reversed.
     """
-    source = version.definition.source
-    files = list_files(source, root=context.root)
+    files = files_of(version.definition, root=context.root)
     observations = context.registry.observations(version.view, version.version)
-    changed = planner.changed_files(files, observations)
-    read: tuple[SourceFile, ...] = ()
-    if changed:
-        with context.engine.connection() as con:
-            read = time_ranges(con, source, changed, root=context.root)
+    read = _read_times(context, version, planner.changed_files(files, observations))
     files = planner.with_known_times(files, observations, read)
     since = _served_since(context, version)
     if not wanted.incremental:
@@ -145,6 +140,17 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
         lookback=version.definition.lookback_micros,
         since=since,
     )
+
+
+def _read_times(context: RunContext, version: ViewVersion, changed: Sequence[SourceFile]) -> list[SourceFile]:
+    """The changed files with the times that they reach over, by the rules of the source that each is read as."""
+    read: list[SourceFile] = []
+    for name, source in version.definition.all_sources.items():
+        files = [file for file in changed if file.source == name]
+        if files:
+            with context.engine.connection() as con:
+                read += time_ranges(con, source, files, root=context.root)
+    return read
 
 
 def _served_since(context: RunContext, version: ViewVersion) -> int | None:

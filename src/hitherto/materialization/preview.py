@@ -13,7 +13,7 @@ from hitherto.materialization.staging import SourceRows, stage_rows
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.offline.duckdb.reading import as_declared
 from hitherto.result import Result
-from hitherto.sources.files import list_files
+from hitherto.sources.files import files_of
 from hitherto.sql import quote
 from hitherto.timeline import Interval
 from hitherto.validation.report import CheckResult, rejects
@@ -62,13 +62,13 @@ def preview(
         view: The view.
         root: What the source's path is relative to.
         limits: Of the engine.
-        limit: How many rows of the source to read; all if not given.
+        limit: How many rows of the source (the first one, of several) to read; all if not given.
         interval: Only rows that are available in it.
 
     Raises:
         SourceError, TransformError: As a run would.
     """
-    files = list_files(view.source, root=root)
+    files = files_of(view, root=root)
     with connect(limits) as con, storage_errors(f"Previewing feature view {view.name!r}"):
         staged = stage_rows(con, SourceRows(view, files, root), interval, limit=limit)
         times = "__event as event_time, __created as created_time, __available as available_time"

@@ -12,7 +12,7 @@ from hitherto.errors import DataError, DefinitionError, Problem
 from hitherto.materialization.staging import SourceRows, view_relation
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.registry.diff import Plan
-from hitherto.sources.files import list_files
+from hitherto.sources.files import files_of
 from hitherto.validation import columns
 from hitherto.validation.checks import check_expectations
 
@@ -50,7 +50,7 @@ def _problems_of(con: duckdb.DuckDBPyConnection, view: FeatureView, root: Path) 
     if taken:
         return [problem(f"the name {taken[0]!r} is the engine's own; choose another, and map it with source_column.")]
     try:
-        relation = view_relation(con, SourceRows(view, list_files(view.source, root=root), root), None, limit=0)
+        relation = view_relation(con, SourceRows(view, files_of(view, root=root), root), None, limit=0)
         described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}
         found = columns.column_problems(view, described)
     except DataError as error:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.relations import AVAILABLE_TIME
+from hitherto.definitions.source import ParquetSource
 from hitherto.errors import SourceError, TransformError
 from hitherto.registry.records import SourceFile
 from hitherto.sources import transform
-from hitherto.sources.relation import open_relation, placed_sql
-from hitherto.sql import text, timestamp
+from hitherto.sources.relation import available_sql, open_relation, placed_sql
+from hitherto.sql import quote, text, timestamp
 from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.validation import columns, staging
 from hitherto.validation.staging import Staged
@@ -29,6 +31,7 @@ class SourceRows:
 
     view: FeatureView
     files: Sequence[SourceFile]
+    """Of all its sources."""
     root: Path
 
 
@@ -44,9 +47,9 @@ def stage_rows(
 
     Args:
         con: An in-memory database.
-        rows: The view and its source's files.
+        rows: The view and its sources' files.
         interval: In available time; None is everything.
-        limit: Read only so many rows of the source (for previews).
+        limit: Read only so many rows of the source, of the first one of several (for previews).
         order: What the staged rows are sorted by, if anything.
 
     Raises:
@@ -66,23 +69,60 @@ def view_relation(
 ) -> str:
     """The name of the relation that holds the view's rows: the source's, or the transform's result."""
     view = rows.view
-    wanted = (
-        None if view.sql else (*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema))
-    )
-    files = rows.files if view.sql or interval is None else _reaching(rows.files, interval)
-    open_relation(con, view.source, files, root=rows.root, name=SOURCE, columns=wanted, schema_files=rows.files)
-    if view.sql is None and limit is None:
-        return SOURCE
-    where = f" where {_window(view, interval)}" if view.sql and interval else ""
-    cut = f" limit {int(limit)}" if limit is not None else ""
-    con.execute(f"create or replace temp view {WINDOW} as select * from {SOURCE}{where}{cut}")
     if view.sql is None:
-        return WINDOW
-    complaint = transform.check(view.sql)
+        return _plain_relation(con, rows, interval, limit)
+    complaint = transform.check(view.sql, tables=tuple(view.all_sources))
     if complaint:
         raise TransformError(f"The transform of feature view {view.name!r} ({view.location}) is refused: {complaint}")
-    transform.run(con, view.sql, relation=WINDOW, name=TRANSFORMED, view=view)
+    relations = open_windows(con, rows, interval, limit=limit)
+    transform.run(con, view.sql, relations=relations, name=TRANSFORMED, view=view)
     return TRANSFORMED
+
+
+def _plain_relation(
+    con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, limit: int | None
+) -> str:
+    view = rows.view
+    wanted = (*view.join_keys, *view.source.time_columns, *(field.column for field in view.schema))
+    files = rows.files if interval is None else _reaching(rows.files, interval)
+    open_relation(con, view.source, files, root=rows.root, name=SOURCE, columns=wanted, schema_files=rows.files)
+    if limit is None:
+        return SOURCE
+    con.execute(f"create or replace temp view {WINDOW} as select * from {SOURCE} limit {int(limit)}")
+    return WINDOW
+
+
+def open_windows(
+    con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None
+) -> dict[str, str]:
+    """What the transform sees, by the names that it reads: each source's rows of the interval, and of the lookback before it.
+
+    `limit` cuts the first source; the others stay whole, or few rows would find a partner. Nothing is cut to nothing.
+    """
+    view = rows.view
+    timed = view.sql is not None and transform.names_available_time(view.sql)
+    windows: dict[str, str] = {}
+    for name, source in view.all_sources.items():
+        opened, window = f"{SOURCE}_{name}", f"{WINDOW}_{name}"
+        files = [file for file in rows.files if file.source == name]
+        open_relation(con, source, files, root=rows.root, name=opened)
+        columns = "*"
+        if timed:
+            _refuse_own_time(view, source, con.sql(f"select * from {opened}").columns)
+            columns = f"*, {available_sql(source)} as {quote(AVAILABLE_TIME)}"
+        where = f" where {_window(view, source, interval)}" if interval else ""
+        cut = f" limit {int(limit)}" if limit is not None and (not windows or limit == 0) else ""
+        con.execute(f"create or replace temp view {window} as select {columns} from {opened}{where}{cut}")
+        windows[name] = window
+    return windows
+
+
+def _refuse_own_time(view: FeatureView, source: ParquetSource, columns: Sequence[str]) -> None:
+    if any(column.lower() == AVAILABLE_TIME for column in columns):
+        raise TransformError(
+            f"The transform of feature view {view.name!r} ({view.location}) reads {AVAILABLE_TIME!r}, which is when a row became "
+            f"available; source {source.name!r} ({source.location}) has a column of that name. Rename the column in the files."
+        )
 
 
 def _reaching(files: Sequence[SourceFile], interval: Interval) -> Sequence[SourceFile]:
@@ -98,9 +138,9 @@ def _reaching(files: Sequence[SourceFile], interval: Interval) -> Sequence[Sourc
     return found or files[:1]
 
 
-def _window(view: FeatureView, interval: Interval) -> str:
-    """What the transform sees: rows available in [start - lookback, end), and those that staging will set aside there."""
-    placed = placed_sql(view.source)
+def _window(view: FeatureView, source: ParquetSource, interval: Interval) -> str:
+    """Which rows the transform sees: those available in [start - lookback, end), and those that staging will set aside there."""
+    placed = placed_sql(source)
     before_end = f"{placed} < {timestamp(interval.end)}"
     lookback = view.lookback_micros
     window = before_end

@@ -230,21 +230,21 @@ def _stray_files(project: Project, runs: Iterable[Run], segments: Iterable[Segme
 
 def _source_findings(project: Project, version: ViewVersion) -> Iterator[Finding]:
     """Source files that are not those that the published rows came from: late data, which a run would take up."""
-    observed = [
-        one.file for one in project.registry.observations(version.view, version.version) if one.until_run is None
-    ]
-    source = version.definition.source
+    observations = project.registry.observations(version.view, version.version)
+    observed = [one.file for one in observations if one.until_run is None]
     if not observed:
         return
-    try:
-        there = {file.identity for file in list_files(source, root=project.root)}
-    except HithertoError as error:
-        yield Finding("warning", f"source {source.name}", str(error))
-        return
-    changed = len(there ^ {file.identity for file in observed})
-    if changed:
-        message = f"its files have changed since {_name(version)} was published. Run: hitherto materialize-incremental"
-        yield Finding("warning", f"source {source.name}", message)
+    for name, source in version.definition.all_sources.items():
+        try:
+            there = {file.content for file in list_files(source, root=project.root)}
+        except HithertoError as error:
+            yield Finding("warning", f"source {source.name}", str(error))
+            continue
+        if there != {file.content for file in observed if file.source == name}:
+            message = (
+                f"its files have changed since {_name(version)} was published. Run: hitherto materialize-incremental"
+            )
+            yield Finding("warning", f"source {source.name}", message)
 
 
 # -- how it is served --------------------------------------------------------------------------------------------------

@@ -71,11 +71,22 @@ def _rows(source: ParquetSource) -> Lines:
     )
 
 
+def _sources(view: FeatureView) -> Lines:
+    """A view's source; of a joined view each by the name that the transform reads, and whose time rules hold."""
+    if view.sources is None:
+        return {"source": view.source.name, **{f"source {label}": text for label, text in _rows(view.source).items()}}
+    lines = {"times as in": next(iter(view.sources))}
+    for name, source in view.sources.items():
+        lines[f"source {name}"] = source.name
+        lines |= {f"source {name} {label}": text for label, text in _rows(source).items()}
+    return lines
+
+
 def _view(view: FeatureView) -> Lines:
     lines = {f"key {key}": repr(kind) for key, kind in view.join_keys.items()}
     lines |= _order("keys", view.join_keys)
-    lines |= _set({"entities": ", ".join(entity.name for entity in view.entities), "source": view.source.name})
-    lines |= {f"source {label}": text for label, text in _rows(view.source).items()}
+    lines |= _set({"entities": ", ".join(entity.name for entity in view.entities)})
+    lines |= _sources(view)
     label = "column" if view.aggregations else "feature"
     for field in view.schema:
         lines |= _field(field, label)

@@ -287,7 +287,7 @@ class _Touched:
 
     def by_source(self, name: str) -> tuple[str, ...]:
         """The views of a source, and what takes their features."""
-        return self._by_views(lambda view: view.source.name == name)
+        return self._by_views(lambda view: any(source.name == name for source in view.all_sources.values()))
 
     def _by_views(self, uses: Any) -> tuple[str, ...]:
         views = {

@@ -279,7 +279,7 @@ def _unfold(objects: Iterable[Any]) -> list[Any]:
         if id(one) in found:
             return
         if isinstance(one, FeatureView):
-            for part in (*one.entities, one.source):
+            for part in (*one.entities, *_sources_of(one)):
                 visit(part)
         elif isinstance(one, FeatureViewProjection):
             visit(one.view)
@@ -293,6 +293,11 @@ def _unfold(objects: Iterable[Any]) -> list[Any]:
     for one in objects:
         visit(one)
     return list(found.values())
+
+
+def _sources_of(view: FeatureView) -> Sequence[ParquetSource]:
+    """A view's sources; none of one that has said itself that it has none."""
+    return [source for source in view.all_sources.values() if isinstance(source, ParquetSource)]
 
 
 def _unstorable(definitions: Definitions) -> Iterator[Problem]:
@@ -332,7 +337,7 @@ def _shown(file: str) -> str:
 
 def _places_in(view: FeatureView) -> Iterator[Location | None]:
     """Where a view and its parts are defined."""
-    yield from (view.location, view.source.location)
+    yield from (view.location, *(source.location for source in _sources_of(view)))
     yield from (entity.location for entity in view.entities)
     yield from (field.location for field in view.schema)
     yield from (one.location for one in view.aggregations)
@@ -359,7 +364,7 @@ def _parts(definition: Any) -> Sequence[Any]:
     if isinstance(definition, FeatureView):
         return (
             *definition.entities,
-            definition.source,
+            *_sources_of(definition),
             *definition.schema,
             *definition.aggregations,
             *definition.expect,

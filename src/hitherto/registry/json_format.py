@@ -93,31 +93,37 @@ def _plain_mapping(value: Any) -> dict[Any, Any]:
 def version_key(view: FeatureView) -> str:
     """Canonical text of everything that starts a new version when it changes (semantics 6).
 
-    Schema (names, types and columns, in order), aggregations, keys, source path and time columns, known-time rule, transform,
-    lookback.
+    Schema (names, types and columns, in order), aggregations, keys, sources' paths and time columns, known-time rules,
+    transform, lookback.
     """
-    source = view.source
-    # Only where there are any, so that the text of a view without them is what it was before there could be any.
-    computed = [
-        [one.name, one.column, one.function, one.window, one.n, one.p, repr(one.dtype)] for one in view.windowed
-    ]
-    return dumps(
-        {
-            **({"aggregations": computed} if computed else {}),
-            "schema": [[one.name, repr(one.dtype), one.column] for one in view.schema],
-            "keys": [[key, repr(kind)] for key, kind in view.join_keys.items()],
-            "source": {
-                "path": source.path,
-                "timestamp_field": source.timestamp_field,
-                "created_timestamp_field": source.created_timestamp_field,
-                "known_timestamp_field": source.known_timestamp_field,
-                # No delay and a delay of nothing are the same rule.
-                "known_after": micros(source.delay),
-            },
-            "transform": None if view.transform is None else str(view.transform).strip(),
-            "lookback": _duration(view.lookback),
-        }
-    )
+    document: Document = {
+        "schema": [[one.name, repr(one.dtype), one.column] for one in view.schema],
+        "keys": [[key, repr(kind)] for key, kind in view.join_keys.items()],
+        "source": _rows_key(view.source),
+        "transform": None if view.transform is None else str(view.transform).strip(),
+        "lookback": _duration(view.lookback),
+    }
+    # Only where there are any: the text of every other view stays what it always was.
+    if view.windowed:
+        document["aggregations"] = [
+            [one.name, one.column, one.function, one.window, one.n, one.p, repr(one.dtype)] for one in view.windowed
+        ]
+    # After the first they have no order.
+    if view.sources is not None:
+        document["sources"] = {name: _rows_key(source) for name, source in view.sources.items()}
+    return dumps(document)
+
+
+def _rows_key(source: ParquetSource) -> Document:
+    """What decides which rows a source has, and when they are known."""
+    return {
+        "path": source.path,
+        "timestamp_field": source.timestamp_field,
+        "created_timestamp_field": source.created_timestamp_field,
+        "known_timestamp_field": source.known_timestamp_field,
+        # No delay and a delay of nothing are the same rule.
+        "known_after": micros(source.delay),
+    }
 
 
 def comparable(definition: Definition) -> str:
@@ -213,7 +219,7 @@ def _write_view(view: FeatureView, locations: bool) -> Document:
     return {
         "name": view.name,
         "entities": [to_json(one, locations=locations) for one in view.entities],
-        "source": to_json(view.source, locations=locations),
+        **_write_sources(view, locations),
         "schema": [to_json(one, locations=locations) for one in view.schema],
         **({"aggregations": aggregations} if aggregations else {}),
         "ttl": _duration(view.ttl),
@@ -226,6 +232,15 @@ def _write_view(view: FeatureView, locations: bool) -> Document:
         "owner": view.owner,
         "tags": dict(view.tags),
     }
+
+
+def _write_sources(view: FeatureView, locations: bool) -> Document:
+    """One source as it is; several as pairs, because sorted keys would lose which is the first. The others have no order."""
+    if view.sources is None:
+        return {"source": to_json(view.source, locations=locations)}
+    first, *others = view.sources
+    pairs = [[name, to_json(view.sources[name], locations=locations)] for name in (first, *sorted(others))]
+    return {"sources": pairs}
 
 
 def _write_projection(projection: FeatureViewProjection, locations: bool) -> Document:
@@ -393,7 +408,7 @@ def _read_view(document: Mapping[str, Any], views: Views) -> FeatureView:
     return FeatureView(
         document["name"],
         entities=[_read_entity(one, views) for one in document["entities"]],
-        source=_read_source(document["source"], views),
+        **_read_sources(document),
         schema=[_read_field(one, views) for one in document["schema"]],
         aggregations=[_read_aggregation(one, views) for one in document.get("aggregations", ())],
         ttl=_read_duration(document["ttl"]),
@@ -407,6 +422,12 @@ def _read_view(document: Mapping[str, Any], views: Views) -> FeatureView:
         tags=document["tags"],
         location=_location(document),
     )
+
+
+def _read_sources(document: Mapping[str, Any]) -> dict[str, Any]:
+    if "sources" in document:
+        return {"sources": {name: _read_source(one, {}) for name, one in document["sources"]}}
+    return {"source": _read_source(document["source"], {})}
 
 
 def _read_projection(document: Mapping[str, Any], views: Views) -> FeatureViewProjection:

@@ -15,13 +15,14 @@ def of_publish(
 ) -> tuple[Edge, ...]:
     """The arrows of one published run. Only files that the run can have read rows from are named."""
     version = f"{run.view}@{run.version}"
-    found = [Edge("source", view.source.name, "view_version", version, run.run_id)]
+    sources = {name: source.name for name, source in view.all_sources.items()}
+    found = [Edge("source", name, "view_version", version, run.run_id) for name in dict.fromkeys(sources.values())]
     begin = _reads_from(run, view)
     for file in files:
         ends_before = begin is not None and file.end is not None and file.end < begin
         starts_after = file.start is not None and file.start >= run.interval.end
         if not ends_before and not starts_after:
-            found.append(Edge("source_file", file.path, "source", view.source.name, run.run_id))
+            found.append(Edge("source_file", file.path, "source", sources[file.source], run.run_id))
     if segment is not None:
         found.append(Edge("view_version", version, "segment", segment.segment_id, run.run_id))
         if view.online:

@@ -66,4 +66,12 @@ _FIRST = (
         to_name TEXT NOT NULL, run_id TEXT NOT NULL DEFAULT '', UNIQUE (from_kind, from_name, to_kind, to_name, run_id)) STRICT""",
 )
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "first release", _FIRST),)
+_SOURCES_BY_NAME = (
+    # Every view had one source, which its transform calls `source`.
+    "ALTER TABLE file_observations ADD COLUMN source TEXT NOT NULL DEFAULT 'source'",
+)
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "first release", _FIRST),
+    Migration(2, "files by the source that a view reads them as", _SOURCES_BY_NAME),
+)

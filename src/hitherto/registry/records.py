@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.relations import SOURCE
 from hitherto.timeline import Interval
 
 RunState = Literal["planned", "staging", "validated", "pushing", "published", "rejected", "failed"]
@@ -52,11 +53,18 @@ class SourceFile:
     """First available time in the file (for a row without one, the time it has); None while it has not been read."""
     end: int | None = None
     """The last one, inclusive."""
+    source: str = SOURCE
+    """What the view calls the source that it is a file of: two sources of a view may be one path, with other times."""
 
     @property
-    def identity(self) -> tuple[str, int, str, str]:
+    def content(self) -> tuple[str, int, str, str]:
         """What tells a changed file."""
         return (self.path, self.size, self.modified, self.footer)
+
+    @property
+    def identity(self) -> tuple[str, str, int, str, str]:
+        """What tells a file that a view has not read yet as it is now."""
+        return (self.source, *self.content)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ def observation_from_row(row: sqlite3.Row) -> FileObservation:
         rows=row["rows"],
         start=row["first_time"],
         end=row["last_time"],
+        source=row["source"],
     )
     return FileObservation(file, row["since_run"], row["until_run"])
 

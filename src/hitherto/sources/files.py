@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.source import ParquetSource
 from hitherto.registry.records import SourceFile
 from hitherto.sources.arrow_types import plain, widen
@@ -54,6 +55,15 @@ def list_files(source: ParquetSource, *, root: Path) -> tuple[SourceFile, ...]:
     if not any(one.rows for one in files):
         raise blame(source, f"its {len(files)} file(s) at {source.path!r} have no row at all.")
     return files
+
+
+def files_of(view: FeatureView, *, root: Path) -> tuple[SourceFile, ...]:
+    """The files of all of a view's sources, as `list_files` has them, each with what the view calls its source."""
+    return tuple(
+        replace(file, source=name)
+        for name, source in view.all_sources.items()
+        for file in list_files(source, root=root)
+    )
 
 
 def read_schema(source: ParquetSource, files: Sequence[SourceFile], *, root: Path) -> pa.Schema:

@@ -47,7 +47,7 @@ def select(con: duckdb.DuckDBPyConnection, sql: str, sources: Mapping[str, Parqu
         UsageError: The text is not one SELECT over sources, or fails.
         SourceError: A source cannot be read.
     """
-    wrong = transform.check(sql, tables=tuple(sources))
+    wrong = transform.check_reads(sql, tables=tuple(sources))
     if wrong is not None:
         raise UsageError(f"The SQL of the entity rows is refused: {wrong}")
     names = tables_of(sql, sources)

@@ -1,4 +1,4 @@
-"""A view's SELECT over `source`: what it may say, and the closed room in which it runs."""
+"""A view's SELECT over `source`, or over its sources by name: what it may say, and the closed room in which it runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.relations import AVAILABLE_TIME, SOURCE
 from hitherto.errors import StorageError, TransformError, did_you_mean
 from hitherto.sources.file_systems import first_line
 from hitherto.sources.instants import normal
 from hitherto.sql import quote, quote_all, text
 
-SOURCE = "source"
 _BATCH_ROWS = 122_880
 _SETTINGS = ("memory_limit", "threads", "temp_directory", "max_temp_directory_size")
 # The room that waits for the next SELECT, one at most; and under which limits each room was made.
@@ -26,7 +26,7 @@ _waiting: list[duckdb.DuckDBPyConnection] = []
 _made_for: dict[int, tuple[str, ...]] = {}
 # Table functions that make rows out of their arguments only.
 _TABLE_FUNCTIONS = frozenset({"unnest", "explode", "generate_series", "generateseries", "range", "generate_subscripts"})
-# A transform's result must follow from `source` alone: run again, it must give the same rows (semantics 5).
+# A transform's result must follow from its relations alone: run again, it must give the same rows (semantics 5).
 _CLOCKS = frozenset({
     "now", "current_timestamp", "currenttimestamp", "current_date", "currentdate", "current_time",
     "currenttime", "current_localtime", "localtime", "current_localtimestamp", "localtimestamp",
@@ -47,12 +47,14 @@ _OUTSIDE = frozenset({
 def check(sql: str, *, tables: Collection[str] = (SOURCE,)) -> str | None:
     """What is wrong with a transform, as the rest of a sentence; None if nothing is.
 
-    It must be one SELECT (CTEs and set operations included) that reads only `source` (or the `tables` given), its own
-    CTEs and what it makes itself, and whose result follows from them alone (semantics 5).
+    It must be one SELECT (CTEs and set operations included) that reads only its `tables`, each of them, its own CTEs and
+    what it makes itself, and whose result follows from them alone, not from the order of files either (semantics 5).
 
     >>> check("select airport, temp from source")
     >>> check("copy source to 'x.csv'")
     'it must be one SELECT over `source`, not COPY.'
+    >>> check("select tail from flights", tables=("flights", "planes"))
+    'it does not read `planes`, which is among its sources. Join it, or take it out of sources=.'
     """
     return _check(sql, tuple(tables))
 
@@ -60,6 +62,15 @@ def check(sql: str, *, tables: Collection[str] = (SOURCE,)) -> str | None:
 @lru_cache(maxsize=256)
 def _check(sql: str, tables: tuple[str, ...]) -> str | None:
     """The answer, kept: it follows from the text alone, which each run of a view asks about twice."""
+    wrong = check_reads(sql, tables=tables)
+    if wrong is not None:
+        return wrong
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    return _check_order(tree) or _check_all_read(tree, tables)
+
+
+def check_reads(sql: str, *, tables: Collection[str]) -> str | None:
+    """The same for a SELECT that need not read all of its tables, and may be cut anywhere: entity rows, to look at some."""
     over = " or ".join(f"`{table}`" for table in tables) or "no source"
     try:
         with _quiet():
@@ -73,27 +84,28 @@ def _check(sql: str, tables: tuple[str, ...]) -> str | None:
     tree = statements[0]
     if not isinstance(tree, exp.Query) or isinstance(tree, exp.Table):
         return f"it must be one SELECT over {over}, not {_statement_name(tree)}."
-    wrong = _check_tables(tree, tables, over) or _check_functions(tree, over) or _check_parts(tree)
-    # Entity rows may be cut anywhere, to look at some; what a view publishes may not depend on the order of files.
-    return wrong or (_check_order(tree) if tables == (SOURCE,) else None)
+    return _check_tables(tree, tables, over) or _check_functions(tree, over) or _check_parts(tree)
 
 
-def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, view: FeatureView) -> None:
-    """Run a checked transform over `relation` and land its result in `con` as the TEMP TABLE `name`, timestamps normalised.
+def run(
+    con: duckdb.DuckDBPyConnection, sql: str, *, relations: Mapping[str, str], name: str, view: FeatureView
+) -> None:
+    """Run a view's transform and land its result in `con` as the TEMP TABLE `name`, timestamps normalised.
 
-    The SELECT runs in a database of its own, which holds `source` and can open nothing: no files, no network, no
-    extensions, no Python objects, no settings. It has the memory limit and threads of `con`.
+    The SELECT runs in a database of its own, which holds the relations (what the SELECT calls it -> relation of `con`) and
+    can open nothing: no files, no network, no extensions, no Python objects, no settings. It has the memory limit and
+    threads of `con`.
 
     Raises:
-        TransformError: The text is refused by `check`, fails on the data, or its source cannot be read; names the view.
+        TransformError: The text is refused by `check`, fails on the data, or a source cannot be read; names the view.
         StorageError: Memory or the disk ran out.
     """
-    wrong = check(sql)
+    wrong = check(sql, tables=tuple(relations))
     if wrong is not None:
         raise _blame(view, wrong)
     room, step = closed_room(con), "its source could not be read"
     try:
-        feed(con, room, sql, {SOURCE: relation})
+        feed(con, room, sql, relations)
         step = "it failed"
         _refuse_others(room, sql, view)
         result = room.sql(statement(sql))
@@ -106,9 +118,16 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, *, relation: str, name: str, v
     except duckdb.Error as error:
         if "No space left" in str(error):
             raise StorageError(f"The disk is full: {first_line(error)}") from error
-        raise _blame(view, f"{step}: {first_line(error)}{_hint(error)}") from error
+        raise _blame(view, f"{step}: {first_line(error)}{_hint(error, relations)}") from error
     finally:
         leave(room)
+
+
+def names_available_time(sql: str) -> bool:
+    """Whether a SELECT asks for the times at which rows became available."""
+    return any(
+        one.name.lower() == AVAILABLE_TIME for one in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Identifier)
+    )
 
 
 def columns_read(sql: str, columns: list[str]) -> list[str]:
@@ -209,6 +228,14 @@ def _check_order(tree: exp.Expr) -> str | None:
     return None
 
 
+def _check_all_read(tree: exp.Expr, tables: Collection[str]) -> str | None:
+    read = {table.name.lower() for table in tree.find_all(exp.Table)}
+    unread = [table for table in tables if table.lower() not in read]
+    if unread:
+        return f"it does not read `{unread[0]}`, which is among its sources. Join it, or take it out of sources=."
+    return None
+
+
 def _function_name(node: exp.Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return str(node.name).lower()
@@ -239,11 +266,12 @@ def _blame(view: FeatureView, message: str) -> TransformError:
     return TransformError(f"The transform of view {view.name!r}{at}: {message}")
 
 
-def _hint(error: duckdb.Error) -> str:
+def _hint(error: duckdb.Error, relations: Collection[str]) -> str:
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException):
         lines = str(error).strip().splitlines()
         near = next((line.strip() for line in lines if line.startswith(("Did you mean", "Candidate bindings"))), "")
-        return f" {near}" if near else f" It sees the columns of `{SOURCE}` by their names in the files."
+        seen = ", ".join(f"`{name}`" for name in relations)
+        return f" {near}" if near else f" It sees the columns of {seen} by their names in the files."
     if isinstance(error, duckdb.ConversionException):
         return " Use try_cast where a value may not convert."
     return ""
@@ -341,7 +369,7 @@ def _refuse_others(room: duckdb.DuckDBPyConnection, sql: str, view: FeatureView)
     """The engine's own parser has the last word on what the text is."""
     kinds = [statement.type for statement in room.extract_statements(sql)]
     if kinds != [duckdb.StatementType.SELECT]:
-        raise _blame(view, f"it must be one SELECT over `{SOURCE}`.")
+        raise _blame(view, f"it must be one SELECT over {' or '.join(f'`{name}`' for name in view.all_sources)}.")
 
 
 def _refuse_names(view: FeatureView, columns: list[str]) -> None:

@@ -172,7 +172,8 @@ class TrainingSet(Result):
             valid = winners.state == point_in_time.FOUND
             event = winners.traced.column("event").cast(pa.int64()).fill_null(0).to_numpy()
             zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
-            same = reads[-1].view.source.path in self._request.label_paths
+            paths = {source.path for source in reads[-1].view.all_sources.values()}
+            same = not paths.isdisjoint(self._request.label_paths)
             for output in reads[-1].outputs:
                 found.append(
                     FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same)

@@ -67,7 +67,7 @@ def read(
     back = start - view.lookback if start and isinstance(view.lookback, timedelta) else datetime(1, 1, 1)
     con.execute(f"create temp table {raw} as from {name}_all where {available} >= '{back}' and {available} < '{end}'")
     if isinstance(view.transform, str):
-        transform.run(con, view.transform, relation=raw, name=f"{name}_out", view=view)
+        transform.run(con, view.transform, relations={"source": raw}, name=f"{name}_out", view=view)
     else:
         con.execute(f"create temp view {name}_out as from {raw}")
     since = f"and {available} >= '{start}'" if start else ""

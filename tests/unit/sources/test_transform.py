@@ -102,7 +102,7 @@ def rows() -> duckdb.DuckDBPyConnection:
 
 
 def transformed(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
-    run(con, sql, relation="rides_source", name="result", view=VIEW)
+    run(con, sql, relations={"source": "rides_source"}, name="result", view=VIEW)
     return con.execute("SELECT * FROM result ORDER BY ALL").fetchall()
 
 
