@@ -192,24 +192,23 @@ class FeatureStore:
         """The repo's definitions, or these objects', checked across each other. Raises DefinitionError with all problems."""
         return discovery.load(self.config.repo_path) if objects is None else discovery.collect(objects)
 
-    def check(self, objects: Objects | None = None) -> Definitions:
+    def check(self, objects: Objects | None = None, *, run_transforms: bool = False) -> Definitions:
         """The definitions, after a look at every source too; nothing is written.
+
+        Args:
+            objects: Definitions from a notebook, instead of the repo's.
+            run_transforms: Also run each transform, some times on parts of its rows: one that sees the future, or further
+                back than its lookback, is a problem. Without it only names and types of the sources are read.
 
         Raises:
             DefinitionError: All problems at once: of the definitions, and of the sources of the views that are sound otherwise.
         """
-        from hitherto.materialization.source_check import problems_of
+        from hitherto.materialization.source_check import checked
 
-        # Only names and types are read, so nothing is spilled, and no folder is made for it.
-        root, limits = self.config.repo_path, replace(self._limits, temp_directory=None)
-        try:
-            definitions = self.definitions(objects)
-        except DefinitionError as error:
-            raise DefinitionError([*error.problems, *problems_of(error.sound, root=root, limits=limits)]) from None
-        problems = problems_of(definitions.feature_views.values(), root=root, limits=limits)
-        if problems:
-            raise DefinitionError(problems)
-        return definitions
+        def load() -> Definitions:
+            return self.definitions(objects)
+
+        return checked(load, root=self.config.repo_path, limits=self._limits, run_transforms=run_transforms)
 
     def plan(self, objects: Objects | None = None) -> Plan:
         """What `apply` would change, what has to be computed, who is affected (semantics 6).

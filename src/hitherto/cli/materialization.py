@@ -161,7 +161,9 @@ def _dry_run(
     found = []
     for version in work.newest_versions(context, views):
         for interval in work.plan(context, version, wanted).intervals:
-            rows = preview(version.definition, root=context.root, limits=context.engine.limits, interval=interval)
+            # What a run would read and check, at the price of reading it once.
+            limits = context.engine.limits
+            rows = preview(version.definition, root=context.root, limits=limits, interval=interval, run_again=False)
             found.append((f"{version.view}@{version.version}", interval, rows.report))
     return found
 

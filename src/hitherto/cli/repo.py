@@ -71,7 +71,17 @@ def init(
     here.output.show(document, render)
 
 
-def check(context: typer.Context) -> None:
+def check(
+    context: typer.Context,
+    *,
+    transforms: Annotated[
+        bool,
+        typer.Option(
+            "--transforms",
+            help="Also run each transform, some times on parts of its rows, and say which one sees the future or further back than its lookback.",
+        ),
+    ] = False,
+) -> None:
     """Check definitions and sources, all at once.
 
     Reads the settings, imports the definitions, checks them across each other, and opens every source: missing files and
@@ -79,7 +89,7 @@ def check(context: typer.Context) -> None:
     """
     here = session(context)
     with here.open_store() as store:
-        definitions = store.check()
+        definitions = store.check(run_transforms=transforms)
     counts = _counts(definitions)
     words = ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in counts.items())
     here.output.show({"ok": True, **counts}, lambda console: console.print(styled(f"No problems: {words}.", "green")))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.materialization import foresight
 from hitherto.materialization.staging import SourceRows, stage_rows
 from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.offline.duckdb.reading import as_declared
@@ -26,6 +27,8 @@ class PreviewReport:
     rows_read: int
     rows_quarantined: int
     checks: tuple[CheckResult, ...]
+    warnings: tuple[str, ...] = ()
+    """Whether the transform sees the future, or further back than its lookback, as far as these rows show it."""
 
     @property
     def ok(self) -> bool:
@@ -35,7 +38,10 @@ class PreviewReport:
     def __str__(self) -> str:
         verdict = "would be published" if self.ok else "would be REJECTED"
         broken = [f"  {check}" for check in self.checks if check.broken or not check.passed]
-        return "\n".join([f"{self.rows_read:,} rows read, {self.rows_quarantined:,} set aside; {verdict}", *broken])
+        warned = [f"  warning: {warning}" for warning in self.warnings]
+        return "\n".join(
+            [f"{self.rows_read:,} rows read, {self.rows_quarantined:,} set aside; {verdict}", *broken, *warned]
+        )
 
 
 class Preview(Result):
@@ -54,7 +60,13 @@ class Preview(Result):
 
 
 def preview(
-    view: FeatureView, *, root: Path, limits: Limits, limit: int | None = None, interval: Interval | None = None
+    view: FeatureView,
+    *,
+    root: Path,
+    limits: Limits,
+    limit: int | None = None,
+    interval: Interval | None = None,
+    run_again: bool = True,
 ) -> Preview:
     """Stage rows of the source and report on them.
 
@@ -64,17 +76,21 @@ def preview(
         limits: Of the engine.
         limit: How many rows of the source (the first one, of several) to read; all if not given.
         interval: Only rows that are available in it.
+        run_again: Whether to run the transform on parts of the rows too, for the report's warnings.
 
     Raises:
         SourceError, TransformError: As a run would.
     """
     files = files_of(view, root=root)
     with connect(limits) as con, storage_errors(f"Previewing feature view {view.name!r}"):
-        staged = stage_rows(con, SourceRows(view, files, root), interval, limit=limit)
+        source_rows = SourceRows(view, files, root)
+        staged = stage_rows(con, source_rows, interval, limit=limit)
         times = "__event as event_time, __created as created_time, __available as available_time"
         columns = ", ".join(
             [*(quote(name) for name in view.join_keys), times, *(quote(name) for name in view.column_names)]
         )
         rows = as_declared(view, con.sql(f"select {columns} from staged").to_arrow_table())
         quarantined = con.sql("select * from quarantined").to_arrow_table()
-    return Preview(rows, quarantined, PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks))
+        warnings = foresight.look(con, source_rows, interval, limit=limit) if run_again else ()
+    report = PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks, warnings)
+    return Preview(rows, quarantined, report)
