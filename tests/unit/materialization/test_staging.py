@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from hitherto import FeatureView, Field
-from hitherto.errors import SourceError
+from hitherto.errors import SourceError, TransformError
 from hitherto.materialization.staging import SourceRows, export_quarantine, stage_rows, view_relation
 from hitherto.offline.duckdb.connection import Limits, connect
-from hitherto.sources.files import list_files
+from hitherto.sources.files import files_of, list_files
 from hitherto.sources.relation import time_ranges
 from hitherto.timeline import Interval
 from hitherto.types import Float64, Int64, String
+from journeys.joined import calibrate, calibrations, joined
 from journeys.projects import Project, micros, source, table, view
 
 
@@ -116,3 +117,78 @@ def test_an_interval_that_no_file_reaches_into_has_no_rows(project: Project, con
     assert (
         stage_rows(con, SourceRows(rows.view, reached, project.folder), Interval(micros(5), micros(6))).rows_read == 0
     )
+
+
+# -- joined sources ----------------------------------------------------------------------------------------------------
+
+BOTH = "select sensor, r.at, r.value, c.factor from readings r full join calibrations c using (sensor)"
+
+
+def rows_of_all(project: Project, one: FeatureView) -> SourceRows:
+    return SourceRows(one, files_of(one, root=project.folder), project.folder)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "values", "factors"),
+    [(None, [1, 2, 3, 4], [10, 20, 30]), ("2h", [2, 3, 4], [20, 30]), ("0s", [4], [30])],
+)
+def test_each_relation_holds_what_was_available_by_its_own_times(
+    project: Project, con: duckdb.DuckDBPyConnection, lookback: str | None, values: list[int], factors: list[int]
+) -> None:
+    project.deliver([("a", at, float(at)) for at in range(1, 7)])
+    # Known two hours after it was measured: at hours 1.5, 2.5, 4.5 and 5.5.
+    calibrate(project, [("a", -0.5, 10.0), ("a", 0.5, 20.0), ("a", 2.5, 30.0), ("a", 3.5, 40.0)])
+    one = joined(
+        sources={"readings": source(), "calibrations": calibrations(known_after="2h")},
+        transform=BOTH,
+        lookback=lookback,
+    )
+    relation = view_relation(con, rows_of_all(project, one), Interval(micros(4), micros(5)))
+    found = con.execute(
+        f"select list(distinct value order by value), list(distinct factor order by factor) from {relation}"
+    )
+    assert found.fetchall() == [(values, factors)]
+
+
+def test_a_relation_tells_when_its_rows_became_available(project: Project, con: duckdb.DuckDBPyConnection) -> None:
+    project.deliver([("a", 1, 1.0), ("a", None, 2.0)])
+    calibrate(project, [("a", 3, 10.0)])
+    one = joined(
+        sources={"readings": source(known_after="1h"), "calibrations": calibrations()},
+        transform="""select sensor, r.at, value, factor, epoch_us(r.__available_time) as known, c.__available_time is null as never
+            from readings r full join calibrations c using (sensor)""",
+    )
+    relation = view_relation(con, rows_of_all(project, one), None)
+    assert con.execute(f"select value, known, never from {relation} order by 1").fetchall() == [
+        (1.0, micros(2), False),
+        (2.0, None, False),
+    ]
+
+
+def test_a_star_has_no_available_time_unless_it_is_named(project: Project, con: duckdb.DuckDBPyConnection) -> None:
+    project.deliver([("a", 1, 1.0)])
+    calibrate(project, [("a", 3, 10.0)])
+    one = joined(transform="select * from readings join calibrations using (sensor)")
+    relation = view_relation(con, rows_of_all(project, one), None)
+    names = [row[0] for row in con.execute(f"describe {relation}").fetchall()]
+    assert names == ["sensor", "at", "value", "note", "measured_at", "factor"]
+
+
+def test_a_column_that_has_the_name_of_the_available_time_is_refused(
+    project: Project, con: duckdb.DuckDBPyConnection
+) -> None:
+    project.deliver(table([("a", 1, 1.0)], __available_time=[5]))
+    calibrate(project, [("a", 3, 10.0)])
+    with pytest.raises(TransformError, match=r"source 'readings' \(.*\) has a column of that name. Rename"):
+        view_relation(con, rows_of_all(project, joined()), None)
+    plain = joined(transform="select sensor, r.at, value, factor from readings r join calibrations using (sensor)")
+    assert view_relation(con, rows_of_all(project, plain), None) == "__transformed"
+
+
+def test_a_limit_cuts_the_first_source_only(project: Project, con: duckdb.DuckDBPyConnection) -> None:
+    project.deliver([("a", at, float(at)) for at in range(1, 7)])
+    calibrate(project, [("a", at, float(at)) for at in range(1, 5)])
+    one = joined(transform="select r.*, c.factor from readings r, calibrations c")
+    for limit, rows in ((2, 8), (0, 0), (None, 24)):
+        relation = view_relation(con, rows_of_all(project, one), None, limit=limit)
+        assert len(con.execute(f"select 1 from {relation}").fetchall()) == rows

@@ -68,13 +68,26 @@ EVERYTHING = FeatureView(
     owner="me",
     tags={"a": "b"},
 )
+# Several sources, of which one is read twice.
+JOINED = FeatureView(
+    "joined",
+    entities=[AIRPORT],
+    sources={
+        "reports": WEATHER,
+        "stations": ParquetSource("data/stations.parquet", timestamp_field="opened_at", owner="o"),
+        "before": WEATHER,
+    },
+    transform="select * from reports, stations, before",
+    lookback="2h",
+    schema=[Field("wind", Float64)],
+)
 
 
 def definitions(*views: FeatureView, services: Any = ()) -> Definitions:
     """Views with all that they are made of."""
     return Definitions(
         entities={entity.name: entity for view in views for entity in view.entities},
-        sources={view.source.name: view.source for view in views},
+        sources={source.name: source for view in views for source in view.all_sources.values()},
         feature_views={view.name: view for view in views},
         feature_services={service.name: service for service in services},
     )

@@ -17,6 +17,7 @@ import pytest
 from hitherto.errors import FencedError, RegistryConflict, RegistryError, RegistryFormatError
 from hitherto.registry import connection, migrations
 from hitherto.registry.migrations import Migration
+from hitherto.registry.records import FileObservation, SourceFile
 from hitherto.registry.sqlite import Registry
 from unit.registry.samples import EVERYTHING, VIEW, days, definitions
 
@@ -65,6 +66,21 @@ def test_an_older_registry_is_brought_up_and_keeps_what_it_has(registry, monkeyp
         assert [row[0] for row in opened.execute("SELECT version FROM migrations")] == list(range(1, newest + 2))
         assert opened.execute("PRAGMA user_version").fetchone()[0] == newest + 1
         assert upgraded.deployed() == definitions(VIEW)
+
+
+def test_files_of_the_first_format_are_of_the_one_source_that_every_view_had(registry, monkeypatch, tmp_path):
+    old = tmp_path / "old.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        open_registry(old).close()
+    with sqlite3.connect(old) as raw:
+        raw.execute(
+            "INSERT INTO file_observations VALUES (1, 'weather', 1, 'w.parquet', 10, '1', 'f', 5, 1, 2, 1, NULL)"
+        )
+    raw.close()
+    with open_registry(old) as upgraded:
+        (seen,) = upgraded.observations("weather", 1)
+    assert seen == FileObservation(SourceFile("w.parquet", 10, "1", "f", 5, 1, 2, source="source"), 1)
 
 
 def test_a_migration_that_fails_leaves_the_old_format(registry, monkeypatch):

@@ -14,7 +14,7 @@ from hitherto.registry.diff import Change, Plan, Published, compare
 from hitherto.registry.records import ViewVersion
 from hitherto.timeline import Interval
 from hitherto.types import Int64
-from unit.registry.samples import AIRPORT, EVERYTHING, SERVICE, VIEW, WEATHER, days, definitions
+from unit.registry.samples import AIRPORT, EVERYTHING, JOINED, SERVICE, VIEW, WEATHER, days, definitions
 
 NOTHING = definitions()
 V1 = {VIEW.name: ViewVersion(VIEW.name, 1, VIEW, created_at=0)}
@@ -242,3 +242,32 @@ def test_a_check_is_told_with_severity_and_share():
     assert lines["lookback"] == "2h"
     assert lines["online"] == "false"
     assert lines["order of keys"] == "b, a, airport"
+
+
+def test_a_joined_view_tells_each_source_by_the_name_that_it_is_read_by():
+    lines = describe(JOINED)
+    assert lines["times as in"] == "reports"
+    assert lines["source stations"] == "stations"
+    assert lines["source before"] == "weather"
+    assert lines["source stations timestamp_field"] == "opened_at"
+    assert "source" not in lines
+    assert describe(VIEW)["source"] == "weather"
+
+
+def test_a_changed_further_source_touches_the_views_that_join_it():
+    moved = replace(JOINED.all_sources["stations"], path="data/towers.parquet")
+    wanted = replace(JOINED, sources={**JOINED.all_sources, "stations": moved})
+    plan = compare(definitions(JOINED), definitions(wanted), {JOINED.name: replace(V1[VIEW.name], definition=JOINED)})
+    assert only(plan, "source", "stations").affects == ("feature view joined",)
+    view = only(plan, "feature view", "joined")
+    assert view.action == "new version"
+    assert view.details == ("source stations path: data/stations.parquet -> data/towers.parquet",)
+    assert only(plan, "source", "weather").action == "unchanged"
+
+
+def test_a_view_of_one_source_that_joins_another_shows_both():
+    joined = replace(VIEW, source=None, sources={"reports": WEATHER, "more": WEATHER}, transform="select 1")
+    change = only(compare(definitions(VIEW), definitions(joined), V1), "feature view", VIEW.name)
+    assert change.action == "new version"
+    assert "source: weather -> none" in change.details
+    assert "source more: none -> weather" in change.details

@@ -330,3 +330,34 @@ def test_collect_checks_the_rules():
     other = FeatureView(VIEW.name, entities=[AIRPORT], source=WEATHER, schema=[VIEW.schema[1]])
     with pytest.raises(DefinitionError, match="'airport_weather': it is defined a second time, differently"):
         discovery.collect([VIEW, other])
+
+
+JOINED_FILE = (
+    HEAD
+    + """
+flights = ParquetSource("flights.parquet", timestamp_field="at")
+seats = FeatureView(
+    "seats",
+    sources={
+        "flights": flights,
+        "planes": ParquetSource("planes.parquet", timestamp_field="at"),
+    },
+    transform="select * from flights, planes",
+    schema=[Field("x", Float64)],
+)
+"""
+)
+
+
+def test_all_sources_of_a_joined_view_are_collected_with_their_places(repo):
+    loaded = discovery.load(repo(seats=JOINED_FILE))
+    assert sorted(loaded.sources) == ["flights", "planes"]
+    view = loaded.feature_views["seats"]
+    assert [str(source.location) for source in view.all_sources.values()] == ["seats.py:5", "seats.py:10"]
+
+
+def test_a_joined_view_without_a_usable_source_is_one_problem(repo):
+    broken = JOINED_FILE.replace('"flights": flights,', '"Flights": flights,').replace('"planes": ', '"select": ')
+    told = problems(repo(seats=broken))
+    assert len(told) == 2
+    assert all("seats.py:6" in one and "sources= has the name" in one for one in told)

@@ -12,14 +12,16 @@ from hitherto.definitions import Expectation, Field, expect
 from hitherto.errors import DefinitionError, Location, RegistryError
 from hitherto.registry import json_format
 from hitherto.types import Float32, Float64, Int64, List
-from unit.registry.samples import AIRPORT, EVERYTHING, SERVICE, VIEW, WEATHER, definitions
+from unit.registry.samples import AIRPORT, EVERYTHING, JOINED, SERVICE, VIEW, WEATHER, definitions
 
 
 def there_and_back(definition, **options):
     return json_format.from_json(json.loads(json_format.dumps(json_format.to_json(definition))), **options)
 
 
-@pytest.mark.parametrize("definition", [AIRPORT, WEATHER, VIEW, EVERYTHING, VIEW.schema[0], EVERYTHING.expect[1]])
+@pytest.mark.parametrize(
+    "definition", [AIRPORT, WEATHER, VIEW, EVERYTHING, JOINED, VIEW.schema[0], EVERYTHING.expect[1]]
+)
 def test_a_definition_comes_back_equal(definition):
     assert there_and_back(definition) == definition
 
@@ -191,3 +193,46 @@ def test_canonical_text_sorts_keys_and_plain_text_keeps_their_order():
     assert json_format.dumps({"b": 1, "a": 2}, canonical=False) == '{"b":1,"a":2}'
     with pytest.raises(TypeError, match="object"):
         json_format.dumps(object())
+
+
+def test_a_view_of_one_source_is_written_as_ever():
+    """What registries hold already must not look changed."""
+    assert "sources" not in json_format.to_json(VIEW)
+    assert json_format.version_key(replace(VIEW, transform="select 1", lookback="1h")) == (
+        '{"keys":[["airport","String"]],"lookback":3600000000,"schema":[["temperature","Float64","temp"],["wind","Float64","wind"]],'
+        '"source":{"created_timestamp_field":null,"known_after":1800000000,"known_timestamp_field":null,"path":"data/weather.parquet",'
+        '"timestamp_field":"observed_at"},"transform":"select 1"}'
+    )
+
+
+def test_a_joined_view_comes_back_with_its_first_source_first():
+    back = there_and_back(JOINED)
+    assert back.source == WEATHER
+    assert next(iter(back.all_sources)) == "reports"
+    reports, stations, before = (JOINED.all_sources[name] for name in ("reports", "stations", "before"))
+    shuffled = replace(JOINED, sources={"reports": reports, "before": before, "stations": stations})
+    assert json_format.comparable(shuffled) == json_format.comparable(JOINED)
+    assert json_format.version_key(shuffled) == json_format.version_key(JOINED)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"stations": JOINED.all_sources["stations"], "reports": WEATHER, "before": WEATHER},
+        {**JOINED.all_sources, "stations": replace(JOINED.all_sources["stations"], path="other.parquet")},
+        {**JOINED.all_sources, "stations": replace(JOINED.all_sources["stations"], known_after="1h")},
+        {"reports": WEATHER, "stations": JOINED.all_sources["stations"], "earlier": WEATHER},
+        {"reports": WEATHER, "stations": JOINED.all_sources["stations"]},
+    ],
+)
+def test_other_sources_start_a_new_version(sources):
+    changed = replace(JOINED, source=None, sources=sources)
+    assert json_format.version_key(changed) != json_format.version_key(JOINED)
+    assert changed != JOINED
+
+
+def test_the_description_of_a_further_source_changes_in_place():
+    stations = replace(JOINED.all_sources["stations"], description="Towers", name="towers")
+    changed = replace(JOINED, sources={**JOINED.all_sources, "stations": stations})
+    assert json_format.version_key(changed) == json_format.version_key(JOINED)
+    assert json_format.comparable(changed) != json_format.comparable(JOINED)

@@ -8,7 +8,7 @@ import pytest
 
 from hitherto.registry import lineage_edges
 from hitherto.registry.records import Edge, Run
-from unit.registry.samples import VIEW, day, days, segment, source_file
+from unit.registry.samples import JOINED, VIEW, day, days, segment, source_file
 
 RUN = Run("r000007", VIEW.name, 2, 7, 1, days(10, 20), "pushing", began_at=0)
 FILES = [
@@ -61,3 +61,21 @@ def test_training_sets_are_known_by_the_views_that_they_were_built_from():
         Edge("view_version", "a@1", "segment", "s"),
     ]
     assert lineage_edges.views_of_training_sets(edges) == {"t@1": {"a", "b"}}
+
+
+def test_a_joined_view_comes_from_every_source_and_each_file_from_its_own():
+    seen = [
+        source_file("w.parquet", source="reports"),
+        source_file("w.parquet", source="before"),
+        source_file("s.parquet", source="stations", start=day(19), end=day(19)),
+        source_file("new.parquet", source="stations", start=day(20), end=day(20)),
+        source_file("old.parquet", source="stations", start=day(1), end=day(2)),
+    ]
+    run = replace(RUN, view=JOINED.name)
+    found = lineage_edges.of_publish(run, JOINED, None, seen, 1)
+    assert set(found) == {
+        Edge("source", "weather", "view_version", "joined@2", "r000007"),
+        Edge("source", "stations", "view_version", "joined@2", "r000007"),
+        Edge("source_file", "w.parquet", "source", "weather", "r000007"),
+        Edge("source_file", "s.parquet", "source", "stations", "r000007"),
+    }

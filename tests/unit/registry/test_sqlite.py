@@ -19,6 +19,7 @@ from hitherto.types import Int64
 from unit.registry.samples import (
     AIRPORT,
     EVERYTHING,
+    JOINED,
     SERVICE,
     VIEW,
     WEATHER,
@@ -342,6 +343,19 @@ def test_files_are_observed_from_run_to_run(registry):
         ("b", "f", 1, 2),
         ("c", "f", 2, None),
         ("a", "other", 3, None),
+    ]
+
+
+def test_one_file_of_two_sources_is_observed_as_each_of_them(registry):
+    apply(registry, JOINED)
+    early, late = source_file("a", source="reports"), source_file("a", source="stations", start=day(7), end=day(8))
+    publish(registry, begin(registry, view=JOINED.name), files=[early, late])
+    publish(registry, begin(registry, view=JOINED.name), files=[early, late])
+    assert [one.file for one in registry.observations(JOINED.name, 1)] == [early, late]
+    publish(registry, begin(registry, view=JOINED.name), files=[early])
+    assert [(one.file.source, one.until_run) for one in registry.observations(JOINED.name, 1)] == [
+        ("reports", None),
+        ("stations", 3),
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from hitherto.definitions import FeatureView, Field, ParquetSource
 from hitherto.errors import TransformError
-from hitherto.sources.transform import check, closed_room, columns_read, feed, leave, run
+from hitherto.sources.transform import check, closed_room, columns_read, feed, leave, names_available_time, run
 from hitherto.types import Int64
 
 VIEW = FeatureView("rides", source=ParquetSource("a.parquet", timestamp_field="ts"), schema=[Field("v", Int64)])
@@ -202,3 +202,56 @@ def test_a_room_that_was_harmed_is_not_used_again(rows: duckdb.DuckDBPyConnectio
     leave(room)
     with pytest.raises(duckdb.ConnectionException):
         room.execute("select 1")
+
+
+FLIGHTS_AND_PLANES = ("flights", "planes")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from flights asof join planes using (tail, ts)",
+        "select f.tail from Flights f, PLANES p",
+        "with p as (select * from planes) select (select max(seats) from p) as seats from flights",
+        "select tail from flights union all select tail from planes",
+    ],
+)
+def test_a_joined_select_reads_its_sources_by_name(sql: str) -> None:
+    assert check(sql, tables=FLIGHTS_AND_PLANES) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select * from flights, planse", "it reads 'planse'; it may read only `flights` or `planes`. Did you mean 'planes'?"),
+        ("select * from source", "it reads 'source'; it may read only `flights` or `planes`."),
+        ("select 1", "it does not read `flights` or `planes`."),
+        ("select * from flights", "it does not read `planes`, which is among its sources. Join it, or take it out of sources=."),
+        ("select * from flights, planes limit 5", "has no ORDER BY"),
+        ("select now() from flights, planes", "asks the clock"),
+        ("select * from main.flights, planes", "it reads main.flights"),
+    ],
+)  # fmt: skip
+def test_a_joined_select_that_is_refused_names_its_sources(sql: str, said: str) -> None:
+    assert said in (check(sql, tables=FLIGHTS_AND_PLANES) or "")
+
+
+def test_each_relation_lands_under_its_name() -> None:
+    source = ParquetSource("a.parquet", timestamp_field="ts")
+    joined = FeatureView(
+        "joined", sources={"rides": source, "cars": source}, transform="select 1", schema=[Field("v", Int64)]
+    )
+    con = duckdb.connect()
+    con.execute("CREATE TEMP VIEW one AS SELECT i AS k, i AS v FROM range(3) t(i)")
+    con.execute("CREATE TEMP VIEW two AS SELECT i AS k, i * 10 AS w FROM range(2) t(i)")
+    relations = {"rides": "one", "cars": "two"}
+    run(con, "select k, v + w as v from rides join cars using (k)", relations=relations, name="result", view=joined)
+    assert con.execute("SELECT * FROM result ORDER BY ALL").fetchall() == [(0, 0), (1, 11)]
+    with pytest.raises(TransformError, match=r"`rides`, `cars` by their names|Candidate bindings"):
+        run(con, "select nothing from rides, cars", relations=relations, name="result", view=joined)
+
+
+def test_available_times_are_asked_for_by_name() -> None:
+    assert names_available_time("select * from a where a.__AVAILABLE_TIME > b")
+    assert names_available_time('select "__available_time" from a')
+    assert not names_available_time("select '__available_time', * from a")
