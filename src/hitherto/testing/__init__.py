@@ -10,20 +10,13 @@ __all__ = [
     "FakeClock",
     "Publication",
     "ReferenceStore",
-<<<<<<< HEAD
-=======
     "Repo",
->>>>>>> 0b55d7a (feat: hitherto.testing.Repo runs a feature repo in memory with a clock of its own; the example has tests)
     "Row",
     "RunCounts",
     "Status",
     "Stored",
-<<<<<<< HEAD
     "WindowRow",
     "aggregate",
     "read_row",
     "rows_of_window",
-=======
-    "read_row",
->>>>>>> 0b55d7a (feat: hitherto.testing.Repo runs a feature repo in memory with a clock of its own; the example has tests)
 ]
