@@ -518,7 +518,7 @@ class FeatureStore:
         plan = build(self._training, entity, features, Options(True, TIME)).request.plan
         plan = replace(plan, reads=tuple(replace(read, missing=()) for read in plan.reads))
         answer = retrieve(plan, entity, limits=self._limits, missing="null")
-        return answer.columns, answer.statuses(plan)
+        return answer.values(plan), answer.statuses(plan)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 

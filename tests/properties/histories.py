@@ -89,6 +89,8 @@ class Scenario:
     base: str = "2013-01-01T00:00:00Z"
     unit: int = 1
     storage: Storage = "us"
+    defaults: tuple[Any, ...] = ()
+    """Of the first features; None is none."""
 
     def at(self, tick: int) -> int:
         """A tick as microseconds."""
@@ -118,6 +120,7 @@ SCENARIOS = (
         known="column",
         created=True,
         storage="us_utc",
+        defaults=(-1.5, ""),
     ),
     Scenario(
         "known after as long as the ttl, pairs of texts",
@@ -146,6 +149,7 @@ SCENARIOS = (
         base="2013-11-03T05:59:50Z",
         unit=1_000_000,
         storage="us_new_york",
+        defaults=(None, math.nan),
     ),
     Scenario(
         "nanoseconds before 1970, known column",
@@ -168,6 +172,7 @@ SCENARIOS = (
         known_after=2,
         unit=1_000,
         storage="ms",
+        defaults=([None, 2**53 + 1], {"x": None, "y": "\x00"}),
     ),
     Scenario(
         "days, a key of four types",

@@ -52,7 +52,11 @@ def feature_view(scenario: Scenario, path: str, *, name: str = "history") -> Fea
         known_after=scenario.duration(scenario.known_after) if scenario.known == "after" else None,
     )
     entities = [Entity("subject", join_keys=scenario.join_keys)] if scenario.join_keys else []
-    schema = [Field(f"f{n}", kind, source_column=f"Column {n}") for n, kind in enumerate(scenario.kinds)]
+    defaults = dict(enumerate(scenario.defaults))
+    schema = [
+        Field(f"f{n}", kind, source_column=f"Column {n}", default=defaults.get(n))
+        for n, kind in enumerate(scenario.kinds)
+    ]
     ttl = None if scenario.ttl is None else scenario.duration(scenario.ttl)
     return FeatureView(name, entities=entities, source=source, schema=schema, ttl=ttl)
 

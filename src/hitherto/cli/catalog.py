@@ -267,7 +267,8 @@ def _describe_view(here: Session, store: FeatureStore, name: str) -> None:
         computed = {one.name: f", {computation(one)}" for one in view.windowed}
         for field in view.features:
             origin = f" from {field.source_column}" if field.source_column else computed.get(field.name, "")
-            kind = f"{field.dtype!r}{origin}"
+            default = "" if field.default is None else f", default {field.default!r}"
+            kind = printable(f"{field.dtype!r}{origin}{default}")
             made.add_row(field.name, kind, _checks(field.expect), printable(field.description))
         console.print("", made)
         if view.sql:
@@ -297,7 +298,7 @@ def _view_pairs(view: FeatureView) -> Iterable[tuple[str, Any]]:
     from hitherto.registry.description import describe as lines_of
 
     told = lines_of(view)
-    of_fields = ("feature ", "checks of ", "description of ", "tags of ", "order of ", "transform")
+    of_fields = ("feature ", "checks of ", "default of ", "description of ", "tags of ", "order of ", "transform")
     return [
         *((label, text) for label, text in told.items() if not label.startswith(of_fields)),
         ("defined in", str(view.location or "")),

@@ -69,6 +69,7 @@ class Aggregation:
         p: With percentile: which one, 0 to 1; between two values it is interpolated linearly.
         dtype: What the column is read as; Float64 for functions of numbers, String for the others, if neither this nor the schema says.
         name: How the features' names begin; `<column>_<function>` if not given.
+        default: What is answered where a feature has no value (semantics 4); counts have 0 if it is not given.
         description, tags: For people; they change nothing.
 
     Raises:
@@ -85,6 +86,7 @@ class Aggregation:
     p: float | None = field(default=None, kw_only=True)
     dtype: DataType | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
+    default: Any = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     location: Location | None = field(default_factory=here, kw_only=True, compare=False, repr=False)
@@ -196,6 +198,11 @@ class Aggregation:
         if self.function in NUMERIC_FUNCTIONS:
             return Float64
         return kind if self.n is None else List(kind)
+
+    @property
+    def default_value(self) -> Any:
+        """What is answered where its features have no value; None is null."""
+        return 0 if self.default is None and self.function in COUNTING_FUNCTIONS else self.default
 
     def features(self, kind: DataType) -> tuple[WindowedFeature, ...]:
         """Its features over a column of a type."""

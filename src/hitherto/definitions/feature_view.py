@@ -173,6 +173,8 @@ class FeatureView:
                 report(misfit, object=f"{self._what}, {one.function} of {one.column!r}", location=one.location)
         for name in fields.keys() - {one.column for one in self.aggregations}:
             self._complain(f"the field {name!r} of its schema is looked at by no aggregation; leave it out.")
+        for name in [name for name, one in fields.items() if one.default is not None]:
+            self._complain(f"the field {name!r} is aggregated: a default belongs to its Aggregation(default=...).")
         if self.ttl is not None or self.online_retention is not None:
             self._complain(
                 "ttl= and online_retention= do not go with aggregations: their windows say how long a row counts."
@@ -242,7 +244,14 @@ class FeatureView:
             return tuple(self.schema)
         kinds = {one.name: one.dtype for one in self.schema}
         return tuple(
-            Field(made.name, made.dtype, description=one.description, tags=one.tags, location=one.location)
+            Field(
+                made.name,
+                made.dtype,
+                default=one.default_value,
+                description=one.description,
+                tags=one.tags,
+                location=one.location,
+            )
             for one in self.aggregations
             for made in one.features(kinds[one.column])
         )
@@ -251,6 +260,11 @@ class FeatureView:
     def feature_names(self) -> tuple[str, ...]:
         """The names of the features, in their order."""
         return tuple(one.name for one in self.features)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Feature -> what is answered where it has no value; only features that have a default."""
+        return {one.name: one.default for one in self.features if one.default is not None}
 
     @property
     def longest_window(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.problems import check_name, here, report
@@ -20,6 +21,7 @@ class Field:
         dtype: Its declared type; types are never inferred (semantics 8).
         source_column: The column of the source (or of the transform's result) if it has another name.
         expect: Row checks on the values (semantics 9).
+        default: What is answered where there is no value, in training sets and lookups (semantics 4); it is never stored.
         description, tags: For people; they change nothing.
 
     >>> from hitherto.types import Float64
@@ -31,6 +33,7 @@ class Field:
     dtype: DataType
     source_column: str | None = field(default=None, kw_only=True)
     expect: Sequence[Expectation] = field(default=(), kw_only=True)
+    default: Any = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     location: Location | None = field(default_factory=here, kw_only=True, compare=False, repr=False)
@@ -40,6 +43,8 @@ class Field:
         check_name(self.name, object=what, location=self.location)
         if not isinstance(self.dtype, DataType):
             report(f"{self.dtype!r} is not a type of hitherto.types.", object=what, location=self.location)
+        elif self.default is not None:
+            self._take_default()
         if isinstance(self.expect, Expectation):
             report("expect= is a list of checks: expect=[...].", object=what, location=self.location)
             object.__setattr__(self, "expect", (self.expect,))
@@ -52,6 +57,16 @@ class Field:
                 )
         object.__setattr__(self, "expect", tuple(self.expect))
         object.__setattr__(self, "tags", dict(self.tags))
+
+    def _take_default(self) -> None:
+        # Imported where it is needed: the codecs bring a JSON parser with them, and most fields have no default.
+        from hitherto.definitions.default import taken
+
+        try:
+            object.__setattr__(self, "default", taken(self.dtype, self.default))
+        except ValueError as error:
+            report(str(error), object=f"field {self.name!r}", location=self.location)
+            object.__setattr__(self, "default", None)
 
     @property
     def column(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import KeyTypeError
@@ -51,6 +52,15 @@ def in_force(limits: Iterable[AgeLimit], time: int) -> int | None:
 
 
 @dataclass(frozen=True)
+class Default:
+    """What an output column says where it has no value (semantics 4)."""
+
+    output: str
+    kind: DataType
+    value: Any
+
+
+@dataclass(frozen=True)
 class ViewRead:
     """One feature view as a retrieval joins it."""
 
@@ -74,6 +84,8 @@ class ViewRead:
     """The instant whose published state is read; None is now."""
     as_served: bool = False
     """Whether a row sees only what was published by its own time; then nothing can be missing."""
+    defaults: tuple[Default, ...] = ()
+    """What stands in the outputs that have one, where there is no value; the same in all reads of a view."""
 
     @property
     def key_types(self) -> dict[str, DataType]:
@@ -104,6 +116,11 @@ class RetrievalPlan:
                 taker = read, read.view.join_keys[key]
                 takers[column] = _wider(column, takers.get(column, taker), taker)
         return {column: kind for column, (_, kind) in takers.items()}
+
+    @property
+    def defaults(self) -> dict[str, Default]:
+        """Output column -> what stands in it where there is no value."""
+        return {one.output: one for read in self.reads for one in read.defaults}
 
     @property
     def view_names(self) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """Why a value is, or is not, there (semantics 4). Only PRESENT carries a value."""
+    """Why a value is, or is not, there (semantics 4). Only PRESENT carries one; the others have the default, if there is one."""
 
     PRESENT = "PRESENT"
     NULL_VALUE = "NULL_VALUE"
@@ -113,6 +113,9 @@ class Answer:
         decoded = [view.decoded() for view in self.views]
         for name, view, position in self.plan.outputs:
             columns[name] = decoded[view][position]
+        for default in self.plan.defaults:
+            name = self.plan.columns[default.column].name
+            columns[name] = [default.copy if value is None else value for value in columns[name]]
         if include_metadata:
             for column in self.plan.columns:
                 times = self.event_times(column)
@@ -140,10 +143,20 @@ class Answer:
             widths = [read.width for read in plan.reads]
             values = [b",".join(parts[view][part :: widths[view]]) for view, part in plan.parts]
             times = [b",".join(own[::width]) for own, width in zip(parts, widths, strict=True)]
+        if plan.defaults:
+            self._fill_json(values)
         pieces[at::_PIECES] = values
         pieces[at + 2 :: _PIECES] = self._statuses_json(present)
         pieces[at + 4 :: _PIECES] = [times[view] for view, _ in plan.parts]
         return b"".join(pieces)
+
+    def _fill_json(self, values: list[bytes]) -> None:
+        """Put defaults where there is no value; the rows, which statuses are read from, stay as they are."""
+        for default in self.plan.defaults:
+            _, index, position = self.plan.outputs[default.column]
+            view = self.views[index]
+            if not view.complete and NULL in (fragments := view.column(position)):
+                values[default.column] = b",".join([default.fragment if one == NULL else one for one in fragments])
 
     def _statuses_json(self, present: bytes) -> list[bytes]:
         """The statuses of each column; most columns are PRESENT in all rows, which is seen without looking at each."""
@@ -185,7 +198,7 @@ class Answer:
         values = self.to_dict()
         for column in self.plan.columns:
             pairs = zip(values[column.name][:shown], self.statuses(column)[:shown], strict=True)
-            columns.append([column.name, *(str(one if status == Status.PRESENT else status) for one, status in pairs)])
+            columns.append([column.name, *(_shown(value, status) for value, status in pairs)])
         widths = [max(map(len, column)) for column in columns]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
         rest = self.rows - shown
@@ -201,6 +214,12 @@ class Answer:
 
     def _age(self, event: datetime | None) -> timedelta | None:
         return None if event is None else to_datetime(self.now) - event
+
+
+def _shown(value: Any, status: Status) -> str:
+    if status == Status.PRESENT:
+        return str(value)
+    return str(status) if value is None else f"{value} ({status})"
 
 
 def _skeleton(plan: LookupPlan, entities: tuple[str, ...]) -> list[bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.encoding.key_codec import NO_KEY, column_encoder
-from hitherto.encoding.row_codec import FORMAT, NULL, SEPARATOR, row_decoder
+from hitherto.encoding.row_codec import FORMAT, NULL, SEPARATOR, encode_fragment, row_decoder
 from hitherto.errors import JoinKeyError, NameCollisionError, UsageError
 from hitherto.online.store import Place
 from hitherto.registry.references import RequestedView, resolve
@@ -38,6 +39,8 @@ class ServedProjection:
     ttl: int | None = None
     online_retention: int | None = None
     watermark: int | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Feature -> what is answered where it has no value."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,22 @@ class FeatureColumn:
 
 
 @dataclass(frozen=True)
+class Default:
+    """What one column of the answer says where it has no value (semantics 4)."""
+
+    column: int
+    """Index among the plan's columns."""
+    fragment: bytes
+    value: Any
+    nested: bool
+
+    @property
+    def copy(self) -> Any:
+        """The value for an answer, which its caller may change."""
+        return deepcopy(self.value) if self.nested else self.value
+
+
+@dataclass(frozen=True)
 class LookupPlan:
     """What a lookup reads and how its answer looks. Immutable, shared by all requests for these features."""
 
@@ -112,6 +131,8 @@ class LookupPlan:
     """The names of the feature columns, as the inside of a JSON list."""
     watermark: tuple[int, str] | None
     """The latest watermark among the views, and whose it is."""
+    defaults: tuple[Default, ...]
+    """Of the columns that have one."""
     skeletons: dict[tuple[str, ...], list[bytes]] = field(default_factory=dict, compare=False, repr=False)
     """Entity columns in the order of a request -> what an answer in JSON is made of beside its values; see `online.answer`."""
 
@@ -158,7 +179,15 @@ def build_plan(
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
         names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
         watermark=max(marks, default=None),
+        defaults=tuple(_defaults(projections, columns)),
     )
+
+
+def _defaults(projections: Sequence[ServedProjection], columns: Sequence[FeatureColumn]) -> Iterator[Default]:
+    for number, column in enumerate(columns):
+        value = projections[column.view].defaults.get(column.reference.rpartition(":")[2])
+        if value is not None:
+            yield Default(number, encode_fragment(column.kind, value), value, column.kind.is_nested)
 
 
 def plan_lookup(
@@ -216,6 +245,7 @@ def _project(project: str, requested: RequestedView) -> ServedProjection:
         ttl=view.ttl_micros,
         online_retention=view.online_retention_micros,
         watermark=served.watermark,
+        defaults=view.defaults,
     )
 
 

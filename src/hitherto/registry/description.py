@@ -116,6 +116,7 @@ def _aggregation(aggregation: Aggregation, view: FeatureView) -> Lines:
         lines[f"feature {one.name}"] = f"{one.dtype!r}, {computation(one)}"
         lines |= _set(
             {
+                f"default of {one.name}": _default(aggregation.default),
                 f"description of {one.name}": aggregation.description,
                 f"tags of {one.name}": _tags(aggregation.tags),
             }
@@ -130,6 +131,7 @@ def _field(field: Field, label: str) -> Lines:
         **_set(
             {
                 f"checks of {field.name}": "; ".join(check_text(one) for one in field.expect),
+                f"default of {field.name}": _default(field.default),
                 f"description of {field.name}": field.description,
                 f"tags of {field.name}": _tags(field.tags),
             }
@@ -161,6 +163,10 @@ def _order(label: str, names: Any) -> Lines:
 
 def _tags(tags: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(tags.items()))
+
+
+def _default(value: Any) -> str | None:
+    return None if value is None else repr(value)
 
 
 def _set(lines: Mapping[str, str | None]) -> Lines:

@@ -186,6 +186,7 @@ def _write_field(field: Field, locations: bool) -> Document:
         "dtype": repr(field.dtype),
         "source_column": field.source_column,
         "expect": [to_json(one, locations=locations) for one in field.expect],
+        **_write_default(field, f"field {field.name!r}"),
         "description": field.description,
         "tags": dict(field.tags),
     }
@@ -194,7 +195,10 @@ def _write_field(field: Field, locations: bool) -> Document:
 def _write_expectation(expectation: Expectation, locations: bool) -> Document:
     return {
         "check": expectation.kind,
-        "params": [[name, _write_value(value, expectation)] for name, value in expectation.params],
+        "params": [
+            [name, write_value(value, f"expect.{expectation.kind}", expectation.location)]
+            for name, value in expectation.params
+        ],
         "severity": expectation.severity,
         "at_least": expectation.at_least,
     }
@@ -209,6 +213,7 @@ def _write_aggregation(aggregation: Aggregation, locations: bool) -> Document:
         "p": aggregation.p,
         "dtype": None if aggregation.dtype is None else repr(aggregation.dtype),
         "name": aggregation.name,
+        **_write_default(aggregation, f"aggregation of {aggregation.column!r}"),
         "description": aggregation.description,
         "tags": dict(aggregation.tags),
     }
@@ -278,7 +283,15 @@ def _duration(value: Any) -> int | None:
     return micros(value) if isinstance(value, dt.timedelta) else None
 
 
-def _write_value(value: Any, expectation: Expectation) -> Any:
+def _write_default(definition: Field | Aggregation, what: str) -> Document:
+    """Only where there is one, so that the text of a definition without it is what it was before there were defaults."""
+    if definition.default is None:
+        return {}
+    return {"default": write_value(definition.default, what, definition.location)}
+
+
+def write_value(value: Any, what: str = "", location: Location | None = None) -> Any:
+    """A value of a definition as JSON, with a tag where JSON has no such type. Raises DefinitionError, which names `what`."""
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()  # a scalar of NumPy
     if value is None or isinstance(value, bool | str):
@@ -291,18 +304,18 @@ def _write_value(value: Any, expectation: Expectation) -> Any:
         if isinstance(value, kind):
             return {tag: write(value)}
     if isinstance(value, tuple):
-        return [_write_value(one, expectation) for one in value]
+        return [write_value(one, what, location) for one in value]
     if isinstance(value, list):
-        return {"$list": [_write_value(one, expectation) for one in value]}
+        return {"$list": [write_value(one, what, location) for one in value]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {"$map": [[key, _write_value(one, expectation)] for key, one in value.items()]}
+        return {"$map": [[key, write_value(one, what, location)] for key, one in value.items()]}
     raise DefinitionError(
         [
             Problem(
                 f"it has a value of type {type(value).__name__}, which cannot be stored; use numbers, texts, bytes, dates, "
                 "datetimes, timedeltas, decimals or lists of these.",
-                f"expect.{expectation.kind}",
-                expectation.location,
+                what,
+                location,
             )
         ]
     )
@@ -373,6 +386,7 @@ def _read_field(document: Mapping[str, Any], views: Views) -> Field:
         parse(document["dtype"]),
         source_column=document["source_column"],
         expect=[_read_expectation(one, views) for one in document["expect"]],
+        default=read_value(document.get("default")),
         description=document["description"],
         tags=document["tags"],
         location=_location(document),
@@ -382,7 +396,7 @@ def _read_field(document: Mapping[str, Any], views: Views) -> Field:
 def _read_expectation(document: Mapping[str, Any], views: Views) -> Expectation:
     return Expectation(
         document["check"],
-        tuple((name, _read_value(value)) for name, value in document["params"]),
+        tuple((name, read_value(value)) for name, value in document["params"]),
         document["severity"],
         document["at_least"],
         location=_location(document),
@@ -398,6 +412,7 @@ def _read_aggregation(document: Mapping[str, Any], views: Views) -> Aggregation:
         p=document["p"],
         dtype=None if document["dtype"] is None else parse(document["dtype"]),
         name=document["name"],
+        default=read_value(document.get("default")),
         description=document["description"],
         tags=document["tags"],
         location=_location(document),
@@ -452,9 +467,10 @@ def _read_service(document: Mapping[str, Any], views: Views) -> FeatureService:
     )
 
 
-def _read_value(value: Any) -> Any:
+def read_value(value: Any) -> Any:
+    """The value that `write_value` wrote."""
     if isinstance(value, list):
-        return tuple(_read_value(one) for one in value)
+        return tuple(read_value(one) for one in value)
     if not isinstance(value, Mapping):
         return value
     ((tag, inner),) = value.items()
@@ -468,8 +484,8 @@ _UNTAG: dict[str, Callable[[Any], Any]] = {
     "$micros": lambda value: dt.timedelta(microseconds=value),
     "$decimal": decimal.Decimal,
     "$bytes": base64.b64decode,
-    "$list": lambda values: [_read_value(one) for one in values],
-    "$map": lambda pairs: {key: _read_value(one) for key, one in pairs},
+    "$list": lambda values: [read_value(one) for one in values],
+    "$map": lambda pairs: {key: read_value(one) for key, one in pairs},
 }
 _READERS: dict[str, Callable[[Mapping[str, Any], Views], Any]] = {
     "entity": _read_entity,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from pydantic import BaseModel, Field
 
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.field import Field as FeatureField
+from hitherto.encoding.row_codec import encode_fragment
 from hitherto.registry.snapshot import ServedView
 from hitherto.timeline import duration_text, rfc3339
 
@@ -43,6 +46,9 @@ class FeatureModel(BaseModel):
     name: str
     type: str
     description: str
+    default: Any = Field(
+        default=None, description="What lookups answer where there is no value; null if nothing else is."
+    )
 
 
 class FeatureViewModel(BaseModel):
@@ -125,9 +131,7 @@ def describe_view(name: str, served: ServedView) -> FeatureViewModel:
         watermark=None if served.watermark is None else rfc3339(served.watermark),
         entities=[entity.name for entity in view.entities],
         join_keys={key: repr(kind) for key, kind in view.join_keys.items()},
-        features=[
-            FeatureModel(name=one.name, type=repr(one.dtype), description=one.description) for one in view.features
-        ],
+        features=[_feature(one) for one in view.features],
         # A view's durations are timedeltas once it is built.
         ttl=None if view.ttl is None else duration_text(view.ttl),  # type: ignore[arg-type]  # see above
         online=view.online,
@@ -135,6 +139,11 @@ def describe_view(name: str, served: ServedView) -> FeatureViewModel:
         owner=view.owner,
         tags=dict(view.tags),
     )
+
+
+def _feature(one: FeatureField) -> FeatureModel:
+    default = None if one.default is None else msgspec.json.decode(encode_fragment(one.dtype, one.default))
+    return FeatureModel(name=one.name, type=repr(one.dtype), description=one.description, default=default)
 
 
 def describe_service(service: FeatureService) -> FeatureServiceModel:

@@ -282,14 +282,20 @@ class ReferenceStore:
         if isinstance(ttl, timedelta) and row.event < now - micros(ttl):
             return self._nulls("OUTSIDE_MAX_AGE", row)
         statuses: list[Status] = ["NULL_VALUE" if value is None else "PRESENT" for value in row.values]
-        return Answer(row.values, tuple(statuses), row)
+        return Answer(self._filled(row.values), tuple(statuses), row)
 
     def _nothing(self) -> Answer:
         # No row, a null key, or a null timestamp.
         return self._nulls("NOT_FOUND", None)
 
     def _nulls(self, status: Status, row: Row | None) -> Answer:
-        return Answer(tuple(None for _ in self.view.schema), tuple(status for _ in self.view.schema), row)
+        nothing = [None] * len(self.view.schema)
+        return Answer(self._filled(nothing), tuple(status for _ in self.view.schema), row)
+
+    def _filled(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        # 4: wherever the status is not PRESENT the value is the default.
+        pairs = zip(self.view.schema, values, strict=True)
+        return tuple(field.default if value is None else value for field, value in pairs)
 
     # Coverage
 

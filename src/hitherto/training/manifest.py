@@ -13,11 +13,12 @@ from hitherto.errors import StorageError, VerificationError
 from hitherto.lineage.revision import libraries
 from hitherto.offline.content_hash import hash_table
 from hitherto.offline.duckdb.segments import file_hash
-from hitherto.offline.plan import AgeLimit, RetrievalPlan, SegmentRead, ViewRead
+from hitherto.offline.plan import AgeLimit, Default, RetrievalPlan, SegmentRead, ViewRead
 from hitherto.registry import json_format
 from hitherto.registry.records import Segment
 from hitherto.timeline import Interval
 from hitherto.training.training_set import TrainingRequest
+from hitherto.types import parse
 
 FORMAT = 1
 
@@ -76,6 +77,7 @@ def _read_to_json(read: ViewRead, offline_path: Path, segments: Mapping[str, Seg
         "watermark": read.watermark,
         "missing": [[one.start, one.end] for one in read.missing],
         "as_served": read.as_served,
+        "defaults": [[one.output, repr(one.kind), json_format.write_value(one.value)] for one in read.defaults],
         "segments": [
             {
                 "path": str(one.path.relative_to(offline_path)),
@@ -130,6 +132,11 @@ def _read_from_json(data: Mapping[str, Any], offline_path: Path) -> ViewRead:
         watermark=data["watermark"],
         missing=tuple(Interval(*one) for one in data["missing"]),
         as_served=data["as_served"],
+        # Training sets that were saved before there were defaults have none.
+        defaults=tuple(
+            Default(output, parse(kind), json_format.read_value(value))
+            for output, kind, value in data.get("defaults", ())
+        ),
     )
 
 

@@ -15,7 +15,9 @@ from hitherto.registry.references import refuse_entity_collisions, resolve
 from hitherto.registry.sqlite import Registry
 from hitherto.result import Result
 from hitherto.timeline import MAX_INSTANT, MIN_INSTANT, Interval, instant
+from hitherto.training import request
 from hitherto.training.building import TrainingContext
+from hitherto.training.defaults import filled_table, of_view
 
 
 def read(context: TrainingContext, what: str | FeatureView, start: int | None, end: int | None) -> Result:
@@ -50,7 +52,7 @@ def read_latest(context: TrainingContext, what: str | FeatureService | FeatureVi
 def _latest(context: TrainingContext, name: str, at: int) -> Result:
     view, state = published(context, name)
     with connect(context.limits) as con:
-        return Result(reading.read_latest(con, view, state, at=at))
+        return Result(filled_table(reading.read_latest(con, view, state, at=at), of_view(view)))
 
 
 def _latest_of_service(context: TrainingContext, service: FeatureService, at: int) -> Result:
@@ -73,7 +75,9 @@ def _latest_of_service(context: TrainingContext, service: FeatureService, at: in
         latest = _latest(context, view.served.definition.name, at).to_arrow()
         tables.append(latest.select([*view.key_columns, *view.features]).rename_columns([*keys, *view.outputs]))
     with connect(context.limits) as con:
-        return Result(reading.side_by_side(con, tables, keys).select([*keys, *requested.outputs]))
+        found = reading.side_by_side(con, tables, keys).select([*keys, *requested.outputs])
+    # Again: a key that only one of the views has is null in the others.
+    return Result(filled_table(found, [one for view in requested.views for one in request.defaults(view)]))
 
 
 def published(context: TrainingContext, name: str) -> tuple[FeatureView, tuple[SegmentRead, ...]]:

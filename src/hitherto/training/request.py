@@ -9,7 +9,7 @@ from typing import Literal
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import UsageError
-from hitherto.offline.plan import AgeLimit, RetrievalPlan, SegmentRead, ViewRead, served_states, visible_state
+from hitherto.offline.plan import AgeLimit, Default, RetrievalPlan, SegmentRead, ViewRead, served_states, visible_state
 from hitherto.registry import ledger
 from hitherto.registry.records import DefinitionChange, ViewVersion
 from hitherto.registry.references import Requested, RequestedView
@@ -123,6 +123,7 @@ def _at(
         watermark=ledger.watermark(publications, as_of=as_of),
         as_of=as_of,
         missing=missing_ranges(publications, registry.observations(version.view, version.version), as_of=as_of),
+        defaults=defaults(view, definition),
     )
 
 
@@ -159,6 +160,17 @@ def _served_read(
         online_retention=_limits(changes, version, lambda one: one.online_retention_micros),
         watermark=ledger.watermark(publications),
         as_served=True,
+        defaults=defaults(view),
+    )
+
+
+def defaults(view: RequestedView, definition: FeatureView | None = None) -> tuple[Default, ...]:
+    """The defaults of a request's outputs, by the definition that serves now or by another one."""
+    definition = definition or view.served.definition
+    return tuple(
+        Default(output, field.dtype, field.default)
+        for feature, output in zip(view.features, view.outputs, strict=True)
+        if (field := definition.field(feature)) is not None and field.default is not None
     )
 
 

@@ -14,6 +14,7 @@ from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winn
 from hitherto.offline.duckdb.point_in_time import retrieve as retrieve_view
 from hitherto.offline.plan import RetrievalPlan, ViewRead
 from hitherto.training.coverage import Coverage, ViewCoverage, needs_missing, refuse_missing
+from hitherto.training.defaults import filled
 from hitherto.training.entity_rows import engine_rows
 from hitherto.training.request import Missing
 
@@ -22,7 +23,7 @@ PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_
 
 @dataclass(frozen=True)
 class Answer:
-    """What a retrieval found: feature columns, and per view the winners they came from."""
+    """What a retrieval found: feature columns as they are stored, and per view the winners they came from."""
 
     columns: Mapping[str, pa.ChunkedArray | pa.Array]
     winners: Mapping[str, Winners]
@@ -32,6 +33,12 @@ class Answer:
     missing: Mapping[str, np.ndarray]
     """Per view: which rows need a range that no run has published, and were answered with null."""
     coverage: Coverage
+
+    def values(self, plan: RetrievalPlan) -> dict[str, pa.ChunkedArray | pa.Array]:
+        """The output columns in the order asked, with defaults where there is no value (semantics 4)."""
+        # With as_served, a feature that no version had has no column.
+        nothing, defaults = pa.nulls(len(self.times)), plan.defaults
+        return {name: filled(self.columns.get(name, nothing), defaults.get(name)) for name in plan.outputs}
 
     def statuses(self, plan: RetrievalPlan) -> pa.Table:
         """Per feature and row the status that a lookup at the row's time would give (semantics 4)."""

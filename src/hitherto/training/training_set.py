@@ -68,11 +68,7 @@ class TrainingSet(Result):
 
     def _compute(self) -> pa.Table:
         entity, answer = self._request.entity, self._retrieved()
-        plan = self._request.plan
-        features = {
-            name: _utc(answer.columns[name]) if name in answer.columns else pa.nulls(entity.num_rows)
-            for name in plan.outputs
-        }
+        features = {name: _utc(column) for name, column in answer.values(self._request.plan).items()}
         columns = [*entity.columns, *features.values()]
         return pa.Table.from_arrays(columns, names=[*entity.column_names, *features])
 

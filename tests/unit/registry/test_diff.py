@@ -62,6 +62,13 @@ def test_a_change_in_place_keeps_the_version_and_computes_nothing():
     assert change.details == ("ttl: 6h -> 12h", "owner: none -> me")
 
 
+def test_a_default_changes_in_place_and_is_shown():
+    change = view_change(
+        replace(VIEW, schema=[VIEW.schema[0], replace(VIEW.schema[1], default=0)]), published=PUBLISHED
+    )
+    assert (change.action, change.version, change.details) == ("update", 1, ("default of wind: none -> 0.0",))
+
+
 def test_a_new_version_says_what_is_computed_again():
     change = view_change(NEXT, published=PUBLISHED)
     assert change.action == "new version"

@@ -157,6 +157,7 @@ def test_schema_keys_source_transform_and_known_time_start_a_version(view):
         replace(VIEW, description="d", owner="o", tags={"a": "b"}, ttl="7h", online=False, online_retention="9d"),
         replace(VIEW, expect=[expect.row_count(1), expect.freshness("1d")]),
         replace(VIEW, schema=[replace(VIEW.schema[0], expect=()), replace(VIEW.schema[1], description="x")]),
+        replace(VIEW, schema=[VIEW.schema[0], replace(VIEW.schema[1], default=0)]),
         replace(VIEW, schema=[VIEW.schema[0], replace(VIEW.schema[1], source_column="wind")]),
         replace(VIEW, entities=[replace(AIRPORT, name="field", description="d")]),
         changed_source(name="other_name", description="d", owner="o"),
