@@ -254,6 +254,15 @@ def compute(
     return found if found.type == dtype.arrow else found.cast(dtype.arrow)
 
 
+def suffixes(bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the slice from it to the last row of its key: what a window has left when all rows before have gone.
+
+    >>> suffixes(np.array([0, 2, 3]))
+    (array([0, 1, 2]), array([2, 2, 3]))
+    """
+    return np.arange(bounds[-1]), np.repeat(bounds[1:], np.diff(bounds))
+
+
 def _count(slices: Sums) -> pa.Array:
     return array_of(Int64, slices.counts, None)
 

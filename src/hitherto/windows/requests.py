@@ -1,7 +1,9 @@
 """Windowed features at the times of requests: which rows each window has, and the kernel over them.
 
 Rows come sorted by key and, within a key, in the order of rows. Where all rows of a window are there by the time of the request, the window
-is a slice, found by binary search. Where some are not (they are known late, or were masked), its rows are spelled out, so many at a time.
+is a slice, found by binary search. Where some are not (they are known late, or were masked), its rows are spelled out, so many at a time;
+where that would be too many, sums do without (`standing.py`). The other functions do not, so their cost is the number of rows in such
+windows: it matters for keys with very many rows that are also known late, and for windows that reach back over masked ranges.
 Rows are worked on in chunks of whole keys, one chunk per thread, so memory does not grow with their number.
 """
 
