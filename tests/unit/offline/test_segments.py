@@ -10,11 +10,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from hitherto import Entity, FeatureView, Field, ParquetSource
+from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource
 from hitherto.errors import StorageError
 from hitherto.offline.duckdb import segments
-from hitherto.types import Bool, Bytes, DataType, Date, Float64, Int32, Int64, String, Timestamp
-from unit.offline.engine import engine, staged, write
+from hitherto.offline.duckdb.reading import content_rows
+from hitherto.offline.duckdb.visible import attached
+from hitherto.timeline import Interval
+from hitherto.types import Bool, Bytes, DataType, Date, Float64, Int32, Int64, List, String, Timestamp
+from unit.offline.engine import engine, reads, staged, write
 
 SOURCE = ParquetSource("x.parquet", timestamp_field="at", created_timestamp_field="made", known_timestamp_field="known")
 
@@ -247,3 +250,81 @@ def test_rows_that_only_the_available_time_orders_are_put_in_order(tmp_path: Pat
         left = con.execute("select distinct x % 20 >= 10 from seg.rows").fetchall()
     # Of each pair the later is greater; that the order holds is proven by the writer.
     assert (written.rows, written.superseded, left) == (50000, 50000, [(True,)])
+
+
+def windowed(source: ParquetSource, kind: DataType = Int64) -> FeatureView:
+    """A view with aggregations over `x` and `y`."""
+    entities = [Entity("thing", join_keys={"k0": kind})]
+    aggregations = [
+        Aggregation("x", "sum", windows=["1h"]),
+        Aggregation("y", "last", dtype=String),
+        Aggregation("z", "count", dtype=List(Int64)),
+    ]
+    return FeatureView("things", entities=entities, source=source, aggregations=aggregations)
+
+
+EVENTS = ParquetSource("x.parquet", timestamp_field="at", known_timestamp_field="known")
+
+
+def tied_rows(rng: random.Random) -> list[tuple[Any, ...]]:
+    """Rows of three keys and few times, many of which agree in all of them, some in everything."""
+    return [
+        (rng.randrange(3), event, None, event + rng.randrange(2), rng.choice([None, -0.0, 0.0]), rng.choice("ab"), [1])
+        for event in rng.choices(range(4), k=200)
+    ]
+
+
+def test_rows_that_agree_in_all_times_are_all_kept_in_the_order_of_their_bytes_where_each_is_an_event(
+    tmp_path: Path,
+) -> None:
+    view, rows = windowed(EVENTS), tied_rows(random.Random(5))
+    found, hashes = set(), set()
+    for turn, threads in enumerate((1, 2, 2)):
+        with engine(threads=threads) as con:
+            shuffled = random.Random(turn).sample(rows, len(rows))
+            written = write(con, view, shuffled, tmp_path / f"{turn}.duckdb")
+            assert (written.rows, written.superseded, written.keys, written.indexed) == (200, 0, 3, False)
+            con.execute(f"attach '{written.path}' as seg (read_only)")
+            kept = con.execute(
+                "select k0, epoch_us(__event), epoch_us(__available), x, y from seg.rows order by rowid"
+            ).fetchall()
+            state = (reads(written),)
+            con.execute("detach seg")
+            with attached(con, state, view="things"):
+                everything = content_rows(view, state, Interval(-(10**15), 10**15))
+                hashes |= {written.content_hash, segments.content_of(con, view, everything)}
+        found.add(str(kept))
+        # Bytewise "-0.0" < "0.0" < "null", and then "a" < "b".
+        ranks = {None: 2, -0.0: 0}
+        order = [
+            (*row[:3], 0 if str(row[3]) == "-0.0" else 1 if row[3] == 0 else ranks[row[3]], row[4]) for row in kept
+        ]
+        assert order == sorted(order)
+    assert (len(found), len(hashes)) == (1, 1)
+
+
+def test_with_a_created_time_rows_of_a_windowed_view_are_versions_and_superseded_ones_go(tmp_path: Path) -> None:
+    rows = [(1, 5, 6, 7, 1.0, "a", [1]), (1, 5, 6, 7, 2.0, "a", [1]), (1, 5, 6, 8, 3.0, "a", [1])]
+    with engine() as con:
+        written = write(con, windowed(SOURCE), rows, tmp_path / "s.duckdb")
+    assert (written.rows, written.superseded, written.indexed) == (2, 1, False)
+
+
+def test_many_rows_that_tie_keep_the_order_of_all_rows_on_two_threads(tmp_path: Path) -> None:
+    view = windowed(EVENTS)
+    with engine(threads=2) as con:
+        con.execute(
+            "create table staged as select i // 20 as k0, make_timestamp((i % 20) // 2) as __event, null::timestamp as __created, "
+            "make_timestamp((i % 20) // 2) as __available, (i * 7919 % 400000)::double as x, 'y' as y, [i] as z "
+            f"from range(400000) t(i) order by {segments.clustering(view)}"
+        )
+        assert segments.drop_superseded(con, view, "staged", "printf('%020d', x::bigint)") == 0
+        written = segments.write(con, view, relation="staged", path=tmp_path / "s.duckdb")
+        con.execute(f"attach '{written.path}' as seg (read_only)")
+        early = con.execute(
+            "select count(*) from (select k0 = lag(k0) over () and __event = lag(__event) over () and x < lag(x) over () as early "
+            "from seg.rows) where early"
+        ).fetchall()
+        rows = con.execute("select count(distinct x), count(distinct z) from seg.rows").fetchall()
+    # That key and times are in order is proven by the writer.
+    assert (written.rows, early, rows) == (400000, [(0,)], [(400000, 400000)])

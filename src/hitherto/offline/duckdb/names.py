@@ -9,6 +9,7 @@ from hitherto.types import DataType
 
 KEY, EVENT, CREATED, AVAILABLE = "__key", "__event", "__created", "__available"
 TIMES = (EVENT, CREATED, AVAILABLE)
+PLACE = "__place"
 # What an absent created time is compared as: before every other (semantics 2, nulls first).
 NO_CREATED = "-9223372036854775808"
 
@@ -35,10 +36,19 @@ def row_columns(view: FeatureView) -> tuple[str, ...]:
     return (*view.join_keys, *TIMES, *view.column_names)
 
 
+def placed_columns(view: FeatureView) -> str:
+    """The columns of a segment's rows that carry meaning, and what else `order_by` needs."""
+    return quote_all(row_columns(view)) + ("" if view.has_versions else f", rowid as {PLACE}")
+
+
 def order_by(view: FeatureView, *, prefix: str = "") -> str:
-    """The canonical order of rows: key, then the total order of semantics 2 (ties in it do not survive a run)."""
+    """The canonical order of rows: key, then the total order of semantics 2.
+
+    Ties do not survive a run, but in a windowed view without versions: such rows come from one segment, which has them in their order.
+    """
     keys = [prefix + quote(name) for name in view.join_keys]
-    return ", ".join([*keys, prefix + EVENT, f"{prefix}{CREATED} nulls first", prefix + AVAILABLE])
+    places = [] if view.has_versions else [prefix + PLACE]
+    return ", ".join([*keys, prefix + EVENT, f"{prefix}{CREATED} nulls first", prefix + AVAILABLE, *places])
 
 
 def rank(*, prefix: str = "") -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.offline.duckdb.connection import storage_errors
-from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, order_by, row_columns
+from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, order_by, placed_columns
 from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
 from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, quote_all
@@ -21,9 +21,8 @@ def read(
 ) -> pa.Table:
     """The published rows available in the interval, in the canonical order: keys, event_time, available_time, features."""
     where = f" where {inside([interval])}" if interval else ""
-    query = (
-        f"select {_columns(view)} from (select * from ({rows_of_all(view, state)}){where} order by {order_by(view)})"
-    )
+    rows = rows_of_all(view, state, columns=placed_columns(view))
+    query = f"select {_columns(view)} from (select * from ({rows}){where} order by {order_by(view)})"
     return _run(con, view, state, query)
 
 
@@ -56,7 +55,7 @@ def side_by_side(con: duckdb.DuckDBPyConnection, tables: Sequence[pa.Table], key
 
 def content_rows(view: FeatureView, state: Sequence[SegmentRead], interval: Interval) -> str:
     """A relation of the published rows in an interval, as segments hold them."""
-    return f"(select {quote_all(row_columns(view))} from ({rows_of_all(view, state)}) where {inside([interval])})"
+    return f"(select * from ({rows_of_all(view, state, columns=placed_columns(view))}) where {inside([interval])})"
 
 
 def _columns(view: FeatureView) -> str:

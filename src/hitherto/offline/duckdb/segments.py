@@ -2,7 +2,7 @@
 
 A segment is one DuckDB file: `rows`, clustered by key and the order of rows; `keys`, a dictionary from key columns to the
 integer key id, where the key is not an integer itself; `winners`, for each key and available time the row that is the greatest of
-all that were available by then, where that is not simply the newest row.
+all that were available by then, where that is not simply the newest row (a windowed view has none).
 Row ids of `rows` follow the order, so "the greatest" of a key is the highest row id; the writer proves it for every file.
 """
 
@@ -94,6 +94,7 @@ def drop_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation:
     """Of rows that agree in key and times keep the greatest (semantics 2); the number of rows that go.
 
     In rows that are sorted they are neighbours: looking for them takes 0.02 s for 1 M rows, grouping them took 0.3 s.
+    Where each row is an event of its own (semantics 11) none goes, and those that tie are put in the order of their bytes.
 
     Args:
         con: The connection that holds the table.
@@ -104,6 +105,9 @@ def drop_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation:
     _order_rows(con, view, relation)
     columns = [*(quote(name) for name in view.join_keys), *TIMES]
     same = " and ".join(f"{column} is not distinct from lag({column}) over ()" for column in columns)
+    if not view.has_versions:
+        _order_ties(con, relation, same, row_bytes)
+        return 0
     con.execute(
         f"create or replace temp table __ties as select {', '.join(columns)} from (select *, {same} as __tie from {relation}) where __tie"
     )
@@ -122,6 +126,30 @@ def drop_superseded(con: duckdb.DuckDBPyConnection, view: FeatureView, relation:
         f"(select arg_max(__place, {row_bytes}) from __tied group by {', '.join(columns)}))"
     )
     return ties
+
+
+def _order_ties(con: duckdb.DuckDBPyConnection, relation: str, same: str, row_bytes: str) -> None:
+    """Put rows that agree in key and times, which are neighbours, in the order of their bytes.
+
+    Only they are encoded; then the table is sorted by one number, if it has to be.
+    """
+    numbered = f"select rowid as __place, *, {same} as __same from {relation}"
+    con.execute(
+        f"create or replace temp table __tied as select __place, __group, {row_bytes} as __bytes from ("
+        f"select *, sum((not __same)::bigint) over (rows unbounded preceding) as __group, lead(__same) over () as __next "
+        f"from ({numbered})) where __same or __next"
+    )
+    con.execute(
+        "create or replace temp table __moved as select b.__place, p.__place as __to from "
+        "(select __place, row_number() over (order by __group, __bytes, __place) as __number from __tied) b join "
+        "(select __place, row_number() over (order by __place) as __number from __tied) p using (__number) "
+        "where b.__place <> p.__place"
+    )
+    if _count(con, "select count(*) from __moved"):
+        con.execute(
+            f"create or replace table {relation} as select r.* from {relation} r left join __moved m on r.rowid = m.__place "
+            "order by coalesce(m.__to, r.rowid)"
+        )
 
 
 def write(
@@ -219,8 +247,9 @@ def _compression(kind: str) -> str:
 def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> tuple[int, bool]:
     """Prove the order of row ids, then write the index of winners where it differs from the rows themselves.
 
-    Returns the number of keys, and whether there is an index.
+    Returns the number of keys, and whether there is an index. A windowed view needs none: it looks at more than one row of a key.
     """
+    may_tie = "" if view.has_versions else f" or {AVAILABLE} = lag({AVAILABLE}) over ()"
     disorder, keys, known_later, same_time = con.execute(
         f"""
         select coalesce(sum((later and not follows or earlier)::int), 0), coalesce(sum((not later)::int), 0),
@@ -230,7 +259,7 @@ def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> tuple[i
                    coalesce({KEY} < lag({KEY}) over (), false) as earlier,
                    coalesce({EVENT} > lag({EVENT}) over () or ({EVENT} = lag({EVENT}) over () and
                        (coalesce(__created > lag(__created) over (), lag(__created) over () is null and __created is not null)
-                        or (__created is not distinct from lag(__created) over () and {AVAILABLE} > lag({AVAILABLE}) over ()))), false) as follows,
+                        or (__created is not distinct from lag(__created) over () and ({AVAILABLE} > lag({AVAILABLE}) over (){may_tie})))), false) as follows,
                    {AVAILABLE} = lag({AVAILABLE}) over () as same
             from __new.rows
         )
@@ -240,7 +269,7 @@ def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> tuple[i
         raise StorageError(
             f"Feature view {view.name!r}: {disorder} rows of the new segment are out of order. This is a fault of Hitherto; nothing was published."
         )
-    if not known_later and not same_time:
+    if view.aggregations or (not known_later and not same_time):
         return int(keys), False
     con.execute(
         f"""
@@ -254,7 +283,7 @@ def _write_winners(con: duckdb.DuckDBPyConnection, view: FeatureView) -> tuple[i
 
 
 def content_of(con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str) -> str:
-    """The content hash of any relation of rows, in the canonical order."""
+    """The content hash of any relation of rows (with their places, see `names.order_by`), in the canonical order."""
     con.execute("set preserve_insertion_order = true")
     ordered = f"select {quote_all(row_columns(view))} from {relation} order by {order_by(view)}"
     return hash_batches(con.sql(ordered).to_arrow_reader(BATCH_ROWS))[0]

@@ -66,6 +66,7 @@ def empty_rows(view: FeatureView, columns: str) -> str:
     typed = [f"null::{kind.sql} as {quote_all([name])}" for name, kind in view.join_keys.items()]
     typed += [f"null::timestamp as {name}" for name in ("__event", "__created", AVAILABLE)]
     typed += [f"null::{field.dtype.sql} as {quote_all([field.name])}" for field in view.schema]
+    typed += [] if view.has_versions else ["null::bigint as rowid"]
     return f"select {columns} from (select {', '.join(typed)}) where false"
 
 
