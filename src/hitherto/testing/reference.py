@@ -1,4 +1,4 @@
-"""The reference: semantics 1-4 of one feature view in plain Python, slow and obvious.
+"""The reference: semantics 1-4 and 11 of one feature view in plain Python, slow and obvious.
 
 Every engine and every online store is compared with it on generated data. It keeps lists and looks at every row for
 every question. Numbers in comments are sections of the semantics; instants are int microseconds UTC.
@@ -14,6 +14,7 @@ from typing import Any, Literal
 from hitherto.definitions import FeatureView
 from hitherto.encoding.row_codec import encode_payload
 from hitherto.errors import ClockError
+from hitherto.testing.aggregates import WindowRow, aggregate, rows_of_window
 from hitherto.timeline import Interval, instant, micros, subtract, to_datetime, union
 
 Status = Literal["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
@@ -177,6 +178,7 @@ class ReferenceStore:
         sequence = self.begin_run() if sequence is None else sequence
         rows_read = rows_quarantined = 0
         kept: dict[tuple[Any, ...], Row] = {}
+        events: list[Row] = []
         for columns in source_rows:
             placed = read_place(self.view, columns)
             # A row without any time lies in no interval: every run that reads it sets it aside.
@@ -187,15 +189,20 @@ class ReferenceStore:
             if row is None:
                 rows_quarantined += 1
                 continue
+            # 11: a row of a windowed view is an event of its own, unless a created time makes it a version of one.
+            if not self.view.has_versions:
+                events.append(row)
+                continue
             # 2: of rows that are equal in key, event, created and available time the greatest stays.
             same = (row.key, row.event, row.created, row.available)
             if same not in kept or row.order > kept[same].order:
                 kept[same] = row
         before = self.visible_rows()
-        self.publications.append(Publication(interval, published_at, tuple(kept.values())))
+        rows = (*kept.values(), *events)
+        self.publications.append(Publication(interval, published_at, rows))
         self._write_online(before, interval, sequence)
-        rows_superseded = rows_read - rows_quarantined - len(kept)
-        return RunCounts(rows_read, len(kept), rows_superseded, rows_quarantined)
+        rows_superseded = rows_read - rows_quarantined - len(rows)
+        return RunCounts(rows_read, len(rows), rows_superseded, rows_quarantined)
 
     def _write_online(self, before: Sequence[Row], interval: Interval, sequence: int) -> None:
         for key, winner in self.online_writes(before, interval).items():
@@ -259,6 +266,8 @@ class ReferenceStore:
         if at is None or None in key:
             return self._nothing()
         rows = self.visible_rows(by=at if as_served else as_of)
+        if self.view.aggregations:
+            return self._windows((row for row in rows if row.key == key), at)
         # Of the view's rows with this key and available time <= T, the greatest.
         winner = _greatest(row for row in rows if row.key == key and row.available <= at)
         return self._answer(winner, at)
@@ -270,6 +279,9 @@ class ReferenceStore:
             raise ClockError(self.view.name, to_datetime(now), to_datetime(watermark))
         if None in key:
             return self._nothing()
+        if self.view.aggregations:
+            # 11: rows leave a window at the very microsecond, online too; there are no pushes.
+            return self._windows((row for row in self.visible_rows() if row.key == key), now)
         stored = self.online.get(key)
         return self._answer(stored.row if stored else None, now)
 
@@ -284,17 +296,33 @@ class ReferenceStore:
         statuses: list[Status] = ["NULL_VALUE" if value is None else "PRESENT" for value in row.values]
         return Answer(self._filled(row.values), tuple(statuses), row)
 
+    def _windows(self, rows: Iterable[Row], at: int) -> Answer:
+        """11: functions over the key's rows with `at - window < event <= at` that are available by then."""
+        view = self.view
+        events = [WindowRow(row.event, row.available, None, row) for row in sorted(rows, key=lambda row: row.order)]
+        longest = rows_of_window(events, at, view.longest_window, versions=view.has_versions)
+        if not longest:
+            return self._nothing()
+        values = []
+        for feature in view.windowed:
+            place = view.column_names.index(feature.column)
+            window = rows_of_window(events, at, feature.window, versions=view.has_versions)
+            found = [event.value.values[place] for event in window]
+            values.append(aggregate(feature.function, found, view.schema[place].dtype, n=feature.n, p=feature.p))
+        statuses: list[Status] = ["NULL_VALUE" if value is None else "PRESENT" for value in values]
+        return Answer(self._filled(values), tuple(statuses), longest[-1].value)
+
     def _nothing(self) -> Answer:
         # No row, a null key, or a null timestamp.
         return self._nulls("NOT_FOUND", None)
 
     def _nulls(self, status: Status, row: Row | None) -> Answer:
-        nothing = [None] * len(self.view.schema)
-        return Answer(self._filled(nothing), tuple(status for _ in self.view.schema), row)
+        nothing = [None] * len(self.view.features)
+        return Answer(self._filled(nothing), tuple(status for _ in nothing), row)
 
     def _filled(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        # 4: wherever the status is not PRESENT the value is the default.
-        pairs = zip(self.view.schema, values, strict=True)
+        # 4: wherever the status is not PRESENT the value is the default; that of counts is 0 (11).
+        pairs = zip(self.view.features, values, strict=True)
         return tuple(field.default if value is None else value for field, value in pairs)
 
     # Coverage
@@ -321,6 +349,10 @@ class ReferenceStore:
         """3: whether an entity row needs a missing range: whether a row that is valid at T may lie in it."""
         if at is None or None in key:
             return False
+        if self.view.aggregations:
+            # Such a row is in the longest window at T if its event time is above T - window.
+            window = self.view.longest_window
+            return any(one.start <= at and (window is None or one.end - 1 > at - window) for one in missing)
         ttl = self.view.ttl
         # A row in [start, end) is available at T if start <= T; its event time is below `end`, so it is too old for
         # certain if even end - 1 is.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hitherto.offline.duckdb import windowed
 from hitherto.offline.duckdb.connection import Limits, working
 from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.duckdb.point_in_time import retrieve as retrieve_view
@@ -17,6 +19,9 @@ from hitherto.training.coverage import Coverage, ViewCoverage, needs_missing, re
 from hitherto.training.defaults import filled
 from hitherto.training.entity_rows import engine_rows
 from hitherto.training.request import Missing
+
+if TYPE_CHECKING:
+    import duckdb
 
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
 
@@ -69,11 +74,16 @@ def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: 
     gaps = {name: one.missing(missing) for name, one in asking.items()}
     with working(limits) as con:
         for name, reads in plan.views.items():
-            found = _merged([retrieve_view(con, read, requests, limits=limits) for read in reads])
+            found = _merged([_retrieved(con, read, requests, limits) for read in reads])
             winners[name] = _hidden(found, gaps[name]) if gaps[name].any() else found
             columns.update(zip(winners[name].values.column_names, winners[name].values.columns, strict=True))
             coverage[name] = asking[name].coverage(name, winners[name], gaps[name])
     return Answer(columns, winners, requests.times, requests.null_times, gaps, Coverage(coverage))
+
+
+def _retrieved(con: duckdb.DuckDBPyConnection, read: ViewRead, requests: Requests, limits: Limits) -> Winners:
+    how = windowed.retrieve if read.view.aggregations else retrieve_view
+    return how(con, read, requests, limits=limits)
 
 
 class _Asking:
@@ -91,7 +101,9 @@ class _Asking:
         if read.as_served:
             return np.zeros(len(self.micros), dtype=bool)
         never = read.watermark is None
-        ttl = read.ttl[0].micros if read.ttl else None
+        # Rows of a windowed view count as long as its longest window, which is its online retention.
+        limits = read.online_retention if read.view.aggregations else read.ttl
+        ttl = limits[0].micros if limits else None
         needs: np.ndarray = self.asks & (True if never else needs_missing(self.micros, read.missing, ttl))
         if missing == "error" and (needs.any() or never):
             refuse_missing(read.view.name, read.missing, int(needs.sum()), never=never, as_of=read.as_of)

@@ -104,11 +104,16 @@ def _answer(read: ViewRead, requests: Requests, files: Files, found: Found, *, m
 
     def trace() -> pa.Table:
         with connect(limits) as con, opened(con, read, limits) as again:
-            times = again.read(numbers, TIMES).columns
-        run = pa.chunked_array([files.run_ids.take(pa.array(files.file_of(numbers)))])
-        return pa.table(gather([*times, run], places.only(state != 0), threads=threads), names=list(TRACE.names))
+            return traced(again, numbers, places.only(state != 0))
 
     return Winners(pa.table(columns, names=list(read.outputs)), state, trace)
+
+
+def traced(files: Files, numbers: np.ndarray, places: Places) -> pa.Table:
+    """Times and run of each request's row, of which these are the distinct ones."""
+    times = files.read(numbers, TIMES).columns
+    run = pa.chunked_array([files.run_ids.take(pa.array(files.file_of(numbers)))])
+    return pa.table(gather([*times, run], places, threads=files.limits.workers), names=list(TRACE.names))
 
 
 TRACE = pa.schema(
@@ -118,7 +123,7 @@ TRACE = pa.schema(
 
 def nothing(read: ViewRead, rows: int) -> Winners:
     """The answer where nothing is published: nulls of the right types."""
-    kinds = {field.name: field.dtype.arrow for field in read.view.schema}
+    kinds = {field.name: field.dtype.arrow for field in read.view.features}
     values = pa.table([pa.nulls(rows, kinds[feature]) for feature in read.features], names=list(read.outputs))
     return Winners(
         values, np.zeros(rows, dtype=np.int8), lambda: pa.table([pa.nulls(rows, one.type) for one in TRACE], TRACE)

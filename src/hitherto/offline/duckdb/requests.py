@@ -13,7 +13,7 @@ import pyarrow as pa
 from hitherto.offline.duckdb.names import KEY, needs_dictionary
 from hitherto.offline.duckdb.visible import alias
 from hitherto.offline.plan import SegmentRead, ViewRead
-from hitherto.sql import quote
+from hitherto.sql import quote, quote_all
 
 TIME = "__time"
 ASKED = "__asked"
@@ -47,6 +47,14 @@ class Requests:
             nulls |= _nulls(self.rows.column(column))
         return nulls
 
+    def ordered_keys(self, con: duckdb.DuckDBPyConnection, read: ViewRead) -> OrderedKeys:
+        """The keys of all rows under one numbering for all segments, in whose order each segment is sorted."""
+        columns = [self.rows.column(column) for column in read.key_columns.values()]
+        if needs_dictionary(read.view):
+            return _in_order(con, columns, list(read.view.join_keys))
+        ids = _as_integers(columns[0]) if columns else np.zeros(len(self), dtype=np.int64)
+        return OrderedKeys(ids, lambda segment: None)
+
     def key_ids(self, con: duckdb.DuckDBPyConnection, read: ViewRead) -> Callable[[SegmentRead], np.ndarray]:
         """What gives the key ids of all rows in a segment. They mean nothing where a key is null."""
         columns = [self.rows.column(column) for column in read.key_columns.values()]
@@ -54,6 +62,16 @@ class Requests:
             return _from_dictionaries(con, columns, list(read.view.join_keys))
         ids = _as_integers(columns[0]) if columns else np.zeros(len(self), dtype=np.int64)
         return lambda segment: ids
+
+
+@dataclass(frozen=True)
+class OrderedKeys:
+    """Keys as numbers that ascend wherever the rows of a segment do."""
+
+    numbers: np.ndarray
+    """That of each request; it means nothing where a key is null."""
+    known: Callable[[SegmentRead], tuple[np.ndarray, np.ndarray] | None]
+    """Those of the asked keys that a segment's dictionary has: its key ids, which ascend, and their numbers; None if both are the same."""
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -76,24 +94,56 @@ def _from_dictionaries(
     con: duckdb.DuckDBPyConnection, columns: Sequence[pa.ChunkedArray], names: Sequence[str]
 ) -> Callable[[SegmentRead], np.ndarray]:
     """Key ids by a join of each segment's dictionary with the distinct keys only, which are far fewer than the rows."""
+    numbers, count = _ask(con, columns, names)
+
+    def ids(segment: SegmentRead) -> np.ndarray:
+        asked, found = _looked_up(con, names, segment)
+        # One more, which the rows without a key find under their number -1.
+        of_asked = np.full(count + 1, NO_KEY, dtype=np.int64)
+        of_asked[asked] = found
+        return of_asked.take(numbers, mode="wrap")
+
+    return ids
+
+
+def _in_order(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[pa.ChunkedArray], names: Sequence[str]
+) -> OrderedKeys:
+    """The asked keys by their place in the engine's order, by which dictionaries number theirs too."""
+    numbers, count = _ask(con, columns, names)
+    order = con.sql(f"select {ASKED} from {ASKED} order by {quote_all(names)}").to_arrow_table()
+    ranks = np.empty(count + 1, dtype=np.int64)
+    ranks[order.column(0).to_numpy()] = np.arange(count)
+    ranks[-1] = NO_KEY
+
+    def known(segment: SegmentRead) -> tuple[np.ndarray, np.ndarray]:
+        asked, found = _looked_up(con, names, segment)
+        ascending = np.argsort(found)
+        return found[ascending], ranks.take(asked[ascending])
+
+    return OrderedKeys(ranks.take(numbers, mode="wrap"), known)
+
+
+def _ask(
+    con: duckdb.DuckDBPyConnection, columns: Sequence[pa.ChunkedArray], names: Sequence[str]
+) -> tuple[np.ndarray, int]:
+    """A table of the distinct keys, numbered by `ASKED`; each row's number, -1 without a key, and how many there are."""
     numbers, distinct = distinct_keys(columns)
     table = pa.table([*distinct, pa.array(np.arange(len(distinct[0])))], names=[*names, ASKED])
     con.register("__asked_arrow", table)
     # A table, not a view on Arrow memory: the planner then knows its size.
     con.execute(f"create or replace temp table {ASKED} as select * from __asked_arrow")
     con.unregister("__asked_arrow")
+    return numbers, len(table)
+
+
+def _looked_up(
+    con: duckdb.DuckDBPyConnection, names: Sequence[str], segment: SegmentRead
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the distinct keys those that a segment's dictionary has: their numbers, and their key ids."""
     on = " and ".join(f"a.{quote(name)} = k.{quote(name)}" for name in names)
-
-    def ids(segment: SegmentRead) -> np.ndarray:
-        found = con.sql(
-            f"select a.{ASKED}, k.{KEY} from {ASKED} a join {alias(segment)}.keys k on {on}"
-        ).to_arrow_table()
-        # One more, which the rows without a key find under their number -1.
-        of_asked = np.full(len(table) + 1, NO_KEY, dtype=np.int64)
-        of_asked[found.column(ASKED).to_numpy()] = found.column(KEY).to_numpy()
-        return of_asked.take(numbers, mode="wrap")
-
-    return ids
+    found = con.sql(f"select a.{ASKED}, k.{KEY} from {ASKED} a join {alias(segment)}.keys k on {on}").to_arrow_table()
+    return found.column(ASKED).to_numpy(), found.column(KEY).to_numpy()
 
 
 def distinct_keys(columns: Sequence[pa.ChunkedArray]) -> tuple[np.ndarray, list[pa.Array]]:
