@@ -91,6 +91,10 @@ class Scenario:
     storage: Storage = "us"
     defaults: tuple[Any, ...] = ()
     """Of the first features; None is none."""
+    windows: tuple[int | None, ...] = ()
+    """Those of aggregations, by (column, function, parameters) of `aggregated`; None is all of a key's rows."""
+    aggregated: tuple[tuple[int, str, dict[str, Any]], ...] = ()
+    online: bool = True
 
     def at(self, tick: int) -> int:
         """A tick as microseconds."""
@@ -308,6 +312,7 @@ def interesting_ticks(scenario: Scenario, history: History, instants: tuple[int,
         if row.event is None:
             continue
         available = max(row.event + scenario.known_after, row.event if row.known is None else row.known)
-        ends = (row.event, available, row.event + (scenario.ttl or 0))
+        windows = [window for window in scenario.windows if window is not None]
+        ends = (row.event, available, row.event + (scenario.ttl or 0), *(row.event + window for window in windows))
         found.update(scenario.at(tick) for tick in ends)
     return sorted({at + step for at in found for step in (-1, 0, 1)})

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import hitherto
-from hitherto import Entity, FeatureView, Field, ParquetSource
+from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource
 from hitherto.encoding.row_codec import encode_payload
 from hitherto.testing import Answer, FakeClock, ReferenceStore, RunCounts
 from hitherto.testing.reference import read_times
@@ -58,7 +58,27 @@ def feature_view(scenario: Scenario, path: str, *, name: str = "history") -> Fea
         for n, kind in enumerate(scenario.kinds)
     ]
     ttl = None if scenario.ttl is None else scenario.duration(scenario.ttl)
-    return FeatureView(name, entities=entities, source=source, schema=schema, ttl=ttl)
+    return FeatureView(
+        name,
+        entities=entities,
+        source=source,
+        schema=schema,
+        aggregations=aggregations(scenario),
+        ttl=ttl,
+        online=scenario.online,
+    )
+
+
+def aggregations(scenario: Scenario) -> list[Aggregation]:
+    """Each aggregated column and function in all windows of the scenario."""
+    lengths = [scenario.duration(one) for one in scenario.windows if one is not None]
+    found = []
+    for column, function, parameters in scenario.aggregated:
+        if lengths:
+            found.append(Aggregation(f"f{column}", function, windows=lengths, **parameters))
+        if None in scenario.windows:
+            found.append(Aggregation(f"f{column}", function, **parameters))
+    return found
 
 
 def source_columns(scenario: Scenario, key: tuple[Any, ...], row: SourceRow) -> dict[str, Any]:
@@ -132,7 +152,7 @@ class Repo:
     @property
     def kinds(self) -> list[DataType]:
         """The types of the features."""
-        return [one.dtype for one in self.view.schema]
+        return [one.dtype for one in self.view.features]
 
     def deliver(self, step: int) -> None:
         """Bring the source's files to a delivery: some stay, some are new, some are replaced, some vanish."""

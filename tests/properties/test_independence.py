@@ -25,8 +25,9 @@ from properties.histories import (
     histories,
 )
 from properties.repos import Question, Repo, entity_table, payloads
+from properties.windowed import WINDOWED
 
-SOME = SCENARIOS[:3]
+SOME = (*SCENARIOS[:3], *WINDOWED[:3])
 RUN = Step(None, LAST_TICK, 3 * LAST_TICK)
 
 

@@ -106,9 +106,7 @@ def _from_dictionaries(
     return ids
 
 
-def _in_order(
-    con: duckdb.DuckDBPyConnection, columns: Sequence[pa.ChunkedArray], names: Sequence[str]
-) -> OrderedKeys:
+def _in_order(con: duckdb.DuckDBPyConnection, columns: Sequence[pa.ChunkedArray], names: Sequence[str]) -> OrderedKeys:
     """The asked keys by their place in the engine's order, by which dictionaries number theirs too."""
     numbers, count = _ask(con, columns, names)
     order = con.sql(f"select {ASKED} from {ASKED} order by {quote_all(names)}").to_arrow_table()

@@ -202,7 +202,10 @@ class Reader:
             since, until = segment.served
             starts = np.maximum(starts, since)
             ends = np.full(len(keys), NEVER if until is None else until)
-        values = pa.table([column.cast(kind) for column, kind in zip(columns, self._kinds.values(), strict=True)], names=list(self._kinds))
+        values = pa.table(
+            [column.cast(kind) for column, kind in zip(columns, self._kinds.values(), strict=True)],
+            names=list(self._kinds),
+        )
         if known is None:
             return Part(keys, events, created, starts, ends, values)
         numbers, there = _numbers(keys, *known)
