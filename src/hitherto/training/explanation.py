@@ -71,14 +71,18 @@ def rule(
     null_time: bool,
     null_key: bool,
     missing: bool,
+    windowed: bool = False,
+    window: int | None = None,
 ) -> str:
-    """The sentence for one view. `ttl` and `retention` in microseconds, as they were at the row's time."""
+    """The sentence for one view. `ttl` and `retention` in microseconds, as they were at the row's time; so is the longest window."""
     if null_time:
         return "null: the entity row has no time (semantics 3)."
     if null_key:
         return "null: a key of the entity row is null (semantics 3)."
     if missing:
         return "null: the row needs a range that no run has published."
+    if windowed:
+        return _of_windows(age, window)
     if age is None and retention is not None:
         limit = duration_text(timedelta(microseconds=retention))
         return f"null: no row of this key was known by then and within the online retention of {limit}."
@@ -88,6 +92,13 @@ def rule(
         limit = duration_text(timedelta(microseconds=ttl or 0))
         return f"null: the newest known row is {age} old, and the ttl is {limit}."
     return f"the newest row known by then, {age} old."
+
+
+def _of_windows(age: timedelta | None, window: int | None) -> str:
+    where = "" if window is None else f" in the longest window, {duration_text(timedelta(microseconds=window))}"
+    if age is None:
+        return f"nothing to compute from: no row of this key was known by then{where}."
+    return f"computed from the rows of this key known by then{where}; the newest is {age} old."
 
 
 def _text(value: datetime | None) -> str:

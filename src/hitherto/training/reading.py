@@ -7,7 +7,7 @@ from pathlib import Path
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.errors import IntervalError, NameCollisionError, NotMaterializedError, UnknownNameError, UsageError
-from hitherto.offline.duckdb import reading
+from hitherto.offline.duckdb import reading, windowed
 from hitherto.offline.duckdb.connection import connect
 from hitherto.offline.plan import SegmentRead, visible_state
 from hitherto.registry import ledger
@@ -31,7 +31,7 @@ def read(context: TrainingContext, what: str | FeatureView, start: int | None, e
 
 
 def read_latest(context: TrainingContext, what: str | FeatureService | FeatureView, at: int | None) -> Result:
-    """For each key the row that a lookup at an instant would give.
+    """For each key the row that a lookup at an instant would give; of a windowed view, its features at that instant.
 
     A service is read view by view; its views must then share their key columns. Where two features have one name, all are
     called `view__feature`.
@@ -52,7 +52,11 @@ def read_latest(context: TrainingContext, what: str | FeatureService | FeatureVi
 def _latest(context: TrainingContext, name: str, at: int) -> Result:
     view, state = published(context, name)
     with connect(context.limits) as con:
-        return Result(filled_table(reading.read_latest(con, view, state, at=at), of_view(view)))
+        if view.aggregations:
+            latest = windowed.read_latest(con, view, state, at=at, limits=context.limits)
+        else:
+            latest = reading.read_latest(con, view, state, at=at)
+    return Result(filled_table(latest, of_view(view)))
 
 
 def _latest_of_service(context: TrainingContext, service: FeatureService, at: int) -> Result:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from hitherto.errors import UnknownNameError, UsageError
 from hitherto.events import Observers, TrainingSetBuilt
 from hitherto.offline.content_hash import hash_table
-from hitherto.offline.duckdb import point_in_time
+from hitherto.offline.duckdb import point_in_time, windowed_sql
 from hitherto.offline.duckdb.connection import Limits
 from hitherto.offline.plan import RetrievalPlan, in_force
 from hitherto.registry.records import TrainingSetRecord
@@ -104,7 +104,8 @@ class TrainingSet(Result):
         """
         parts = []
         for read in self._request.plan.reads:
-            body = point_in_time.sql(read) if read.segments else ["-- nothing is published: all nulls"]
+            how = windowed_sql.sql if read.view.aggregations else point_in_time.sql
+            body = how(read) if read.segments else ["-- nothing is published: all nulls"]
             parts.append(f"-- feature view {read.name}, version {read.version}\n" + ";\n".join(body) + ";")
         return "\n\n".join(parts)
 
@@ -150,6 +151,8 @@ class TrainingSet(Result):
                 age=age,
                 ttl=in_force(read.ttl, int(answer.times[row])),
                 retention=in_force(read.online_retention, int(answer.times[row])),
+                window=read.view.longest_window,
+                windowed=bool(read.view.aggregations),
                 null_time=null_time,
                 # NaN is how pandas writes a null among its floats.
                 null_key=any(value is None or value != value for value in key.values()),

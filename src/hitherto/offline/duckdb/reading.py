@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import duckdb
 import pyarrow as pa
 
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.field import Field
 from hitherto.offline.duckdb.connection import storage_errors
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, order_by, placed_columns
 from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
@@ -70,8 +71,11 @@ def _run(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[Segm
     return as_declared(view, table)
 
 
-def as_declared(view: FeatureView, table: pa.Table) -> pa.Table:
-    """Rows as they leave: keys and features in their declared Arrow types, every other column a time in UTC."""
-    kinds = {**view.join_keys, **{field.name: field.dtype for field in view.schema}}
+def as_declared(view: FeatureView, table: pa.Table, fields: Iterable[Field] | None = None) -> pa.Table:
+    """Rows as they leave: keys and fields in their declared Arrow types, every other column a time in UTC.
+
+    The fields are those that runs store, if not given.
+    """
+    kinds = {**view.join_keys, **{field.name: field.dtype for field in (view.schema if fields is None else fields)}}
     utc = pa.timestamp("us", tz="UTC")
     return table.cast(pa.schema([(name, kinds[name].arrow if name in kinds else utc) for name in table.column_names]))

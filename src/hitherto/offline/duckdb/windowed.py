@@ -12,13 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from hitherto.definitions.aggregation import WindowedFeature
-from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.definitions.feature_view import FeatureView
+from hitherto.offline.duckdb.connection import Limits, connect, storage_errors
 from hitherto.offline.duckdb.files import Files
 from hitherto.offline.duckdb.gathering import Places, gather
+from hitherto.offline.duckdb.names import AVAILABLE, EVENT, key_list
 from hitherto.offline.duckdb.point_in_time import FOUND, Winners, nothing, opened, traced
-from hitherto.offline.duckdb.requests import Requests
+from hitherto.offline.duckdb.reading import as_declared
+from hitherto.offline.duckdb.requests import TIME, Requests
+from hitherto.offline.duckdb.visible import attached, rows_of_all
 from hitherto.offline.duckdb.windowed_rows import NUMBER, Reader, Wanted
-from hitherto.offline.plan import ViewRead
+from hitherto.offline.plan import SegmentRead, ViewRead
+from hitherto.sql import timestamp
 from hitherto.timeline import MIN_INSTANT
 from hitherto.types import Int64
 from hitherto.windows.requests import answer
@@ -104,3 +109,42 @@ def _distinct(ascending: np.ndarray) -> np.ndarray:
     if not len(ascending):
         return ascending
     return ascending[np.concatenate([[True], ascending[1:] != ascending[:-1]])]
+
+
+def read_latest(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], *, at: int, limits: Limits
+) -> pa.Table:
+    """For each key with a row in the longest window at an instant its features, as a lookup would give them, in the order of keys.
+
+    The times are those of its newest row.
+    """
+    keys = _keys_at(con, view, state, at)
+    asked = keys.append_column(TIME, pa.array(np.full(len(keys), at), pa.timestamp("us")))
+    read = ViewRead(
+        name=view.name,
+        view=view,
+        version=0,
+        key_columns={key: key for key in view.join_keys},
+        features=view.feature_names,
+        outputs=view.feature_names,
+        segments=tuple(state),
+    )
+    found = retrieve(con, read, Requests(asked), limits=limits)
+    times = {f"{name}_time": found.traced.column(name) for name in ("event", "created", "available")}
+    columns = {**{key: asked.column(key) for key in view.join_keys}, **times}
+    values = dict(zip(found.values.column_names, found.values.columns, strict=True))
+    latest = pa.table({**columns, **values}).filter(pa.array(found.state == FOUND))
+    return as_declared(view, latest, view.features)
+
+
+def _keys_at(con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], at: int) -> pa.Table:
+    """All keys that may have a row in the longest window, in their order; one row without columns for a view without keys."""
+    if not view.join_keys:
+        return pa.table({"__one": [0]})
+    since = None if view.longest_window is None else at - view.longest_window
+    recent = "" if since is None or since < MIN_INSTANT else f" and {EVENT} > {timestamp(since)}"
+    rows = rows_of_all(view, state, columns=f"{key_list(view)}, {EVENT}, {AVAILABLE}")
+    query = f"select distinct {key_list(view)} from ({rows}) where {AVAILABLE} <= {timestamp(at)}{recent} order by all"
+    with attached(con, state, view=view.name), storage_errors(f"Reading feature view {view.name!r}"):
+        table = con.sql(query).to_arrow_table()
+    return table.cast(pa.schema([(name, kind.arrow) for name, kind in view.join_keys.items()]))
