@@ -108,7 +108,8 @@ def _wanted(read: ViewRead, features: Sequence[WindowedFeature], keys: np.ndarra
 def _distinct(ascending: np.ndarray) -> np.ndarray:
     if not len(ascending):
         return ascending
-    return ascending[np.concatenate([[True], ascending[1:] != ascending[:-1]])]
+    firsts: np.ndarray = ascending[np.concatenate([[True], ascending[1:] != ascending[:-1]])]
+    return firsts
 
 
 def read_latest(

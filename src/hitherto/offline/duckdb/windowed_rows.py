@@ -43,8 +43,9 @@ class Part:
     events: np.ndarray
     created: np.ndarray | None
     """None where the source declares no created time."""
+    available: np.ndarray
     starts: np.ndarray
-    """From when on each is seen."""
+    """From when on each is seen: when it is available, but not before it was published where rows are read as they were served."""
     ends: np.ndarray | None
     """From when on it is not seen any more; None if all are seen for ever."""
     values: pa.Table
@@ -54,12 +55,15 @@ class Part:
 
     def take(self, places: np.ndarray) -> Part:
         """The rows at some places."""
-        events = self.events.take(places)
+        # Times that are one array stay one: it is taken once.
+        arrays = {id(one): one for one in (self.events, self.available, self.starts)}
+        times = {number: one.take(places) for number, one in arrays.items()}
         return Part(
             self.keys.take(places),
-            events,
+            times[id(self.events)],
             None if self.created is None else self.created.take(places),
-            events if self.starts is self.events else self.starts.take(places),
+            times[id(self.available)],
+            times[id(self.starts)],
             None if self.ends is None else self.ends.take(places),
             self.values.take(places),
         )
@@ -128,7 +132,8 @@ class Reader:
             sampled = sampled[np.isin(sampled, keys)]
         else:
             sampled = sampled[(sampled >= keys[0]) & (sampled <= keys[-1])]
-        return np.unique(sampled[:: max(CHUNK // SAMPLE, 1)][1:]).tolist()
+        ends: list[int] = np.unique(sampled[:: max(CHUNK // SAMPLE, 1)][1:]).tolist()
+        return ends
 
     def _read(self, first: int, last: int) -> Part:
         parts = [
@@ -142,7 +147,7 @@ class Reader:
 
     def _nothing(self) -> Part:
         none = np.zeros(0, dtype=np.int64)
-        return Part(none, none, None, none, None, pa.schema(self._kinds.items()).empty_table())
+        return Part(none, none, None, none, none, None, pa.schema(self._kinds.items()).empty_table())
 
     @cached_property
     def _kinds(self) -> dict[str, pa.DataType]:
@@ -195,21 +200,21 @@ class Reader:
     def _typed(self, segment: SegmentRead, table: pa.Table, known: tuple[np.ndarray, np.ndarray] | None) -> Part:
         source, columns = self._wanted.view.source, iter(table.columns)
         keys, _, events = (next(columns).to_numpy() for _ in range(3))
-        starts = next(columns).to_numpy() if source.known_timestamp_field else _later(events, micros(source.delay))
+        available = next(columns).to_numpy() if source.known_timestamp_field else _later(events, micros(source.delay))
         created = next(columns).to_numpy() if source.created_timestamp_field else None
-        ends = None
+        starts, ends = available, None
         if segment.served:
             since, until = segment.served
-            starts = np.maximum(starts, since)
+            starts = np.maximum(available, since)
             ends = np.full(len(keys), NEVER if until is None else until)
         values = pa.table(
             [column.cast(kind) for column, kind in zip(columns, self._kinds.values(), strict=True)],
             names=list(self._kinds),
         )
         if known is None:
-            return Part(keys, events, created, starts, ends, values)
+            return Part(keys, events, created, available, starts, ends, values)
         numbers, there = _numbers(keys, *known)
-        part = Part(numbers, events, created, starts, ends, values)
+        part = Part(numbers, events, created, available, starts, ends, values)
         return part if there.all() else part.take(np.flatnonzero(there))
 
 
@@ -235,20 +240,27 @@ def _numbers(key_ids: np.ndarray, known: np.ndarray, numbers: np.ndarray) -> tup
 def _merged(parts: Sequence[Part]) -> Part:
     """The rows of several segments in one order. Rows of one segment that tie stay in theirs; those of two never tie while both are seen."""
     together = _concatenated(parts)
-    ranks = [together.starts, *([] if together.created is None else [together.created]), together.events, together.keys]
-    return together.take(np.lexsort(ranks))
+    ranks = [together.keys, together.events]
+    ranks += [] if together.created is None else [together.created]
+    ranks += [] if together.available is together.events else [together.available]
+    return together.take(np.lexsort(ranks[::-1]))
 
 
 def _concatenated(parts: Sequence[Part]) -> Part:
     created = [one.created for one in parts if one.created is not None]
     ends = [one.ends for one in parts if one.ends is not None]
     events = np.concatenate([one.events for one in parts])
-    instant = all(one.starts is one.events for one in parts)
+    available, starts = events, events
+    if any(one.available is not one.events for one in parts):
+        available = starts = np.concatenate([one.available for one in parts])
+    if any(one.starts is not one.available for one in parts):
+        starts = np.concatenate([one.starts for one in parts])
     return Part(
         np.concatenate([one.keys for one in parts]),
         events,
         np.concatenate(created) if created else None,
-        events if instant else np.concatenate([one.starts for one in parts]),
+        available,
+        starts,
         np.concatenate(ends) if ends else None,
         pa.concat_tables([one.values for one in parts]),
     )
