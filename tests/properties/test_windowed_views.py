@@ -51,7 +51,7 @@ def answers(repo: Repo, questions: list[Question], **options: object) -> list[tu
 def test_training_sets_equal_brute_force(scenario: Scenario, tmp_path: Path) -> None:
     number = chosen_seed()
     rng = random.Random(number)
-    found = collect(histories(scenario), CASES // 5 // len(WINDOWED), number=number)
+    found = collect(histories(scenario), CASES // 10 // len(WINDOWED), number=number)
     repo = Repo(tmp_path / "repo", scenario, found, rng)
     report, counts = repo.run(0, Step(None, rng.randint(LAST_TICK // 2, LAST_TICK), LAST_TICK))
     run = report[repo.view.name]
@@ -69,7 +69,7 @@ def test_training_sets_as_of_and_as_served_equal_brute_force(scenario: Scenario,
     number = chosen_seed()
     rng = random.Random(number)
     schedule = rng.choice(collect(schedules(), 30, number=number))
-    found = collect(histories(scenario, steps=STEPS), CASES // 20 // len(WINDOWED), number=number)
+    found = collect(histories(scenario, steps=STEPS), CASES // 40 // len(WINDOWED), number=number)
     repo = Repo(tmp_path / "repo", scenario, found, rng)
     for step, what in enumerate(schedule):
         _, counts = repo.run(step, what)

@@ -303,11 +303,12 @@ class ReferenceStore:
         longest = rows_of_window(events, at, view.longest_window, versions=view.has_versions)
         if not longest:
             return self._nothing()
+        lengths = {feature.window for feature in view.windowed}
+        windows = {one: rows_of_window(events, at, one, versions=view.has_versions) for one in lengths}
         values = []
         for feature in view.windowed:
             place = view.column_names.index(feature.column)
-            window = rows_of_window(events, at, feature.window, versions=view.has_versions)
-            found = [event.value.values[place] for event in window]
+            found = [event.value.values[place] for event in windows[feature.window]]
             values.append(aggregate(feature.function, found, view.schema[place].dtype, n=feature.n, p=feature.p))
         statuses: list[Status] = ["NULL_VALUE" if value is None else "PRESENT" for value in values]
         return Answer(self._filled(values), tuple(statuses), longest[-1].value)
