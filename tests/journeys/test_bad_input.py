@@ -247,6 +247,25 @@ CASES = (
             ("", "SELECT|empty"),
         )
     ),
+    # -- joined sources
+    *(
+        Case(f"joined: {name}", apply_with("source=source,", changed), DefinitionError, (VIEW_LINE, "feature view 'readings'", says))
+        for name, changed, says in (
+            ("no source in it", "sources={}, transform='select 1',", r"sources=\{\} is not a mapping from names to sources"),
+            ("no transform", 'sources={"raw": source, "more": source},', "sources= are joined by a transform, and there is none"),
+            ("both forms", 'source=ParquetSource("x", timestamp_field="at"), sources={"raw": source}, transform="select * from raw",', "it has source= and sources=; give one of the two"),
+            ("neither form", "", r"its source is None; give source=ParquetSource"),
+            ("a reserved name", 'sources={"select": source}, transform="select 1",', "'select', which is a word of SQL"),
+            ("not a name", 'sources={"Raw": source}, transform="select 1",', "'Raw'; the SELECT reads lower-case letters"),
+            ("not a source", 'sources={"raw": "data"}, transform="select 1",', "'data' as 'raw'; give a ParquetSource"),
+            ("an unknown relation", 'sources={"raw": source, "more": source}, transform="select * from raw join mroe using (sensor, at)",', "it reads 'mroe'; it may read only `raw` or `more`. Did you mean 'more'"),
+            ("source=, by habit", 'sources={"raw": source, "more": source}, transform="select * from source",', "it reads 'source'; it may read only `raw` or `more`"),
+            ("a relation that is not read", 'sources={"raw": source, "more": source}, transform="select * from raw",', "it does not read `more`"),
+            ("two columns of one name", 'sources={"raw": source, "more": source}, transform="select * from raw, more",', "its result has two columns|[Dd]uplicate"),
+        )
+    ),
+    Case("joined: a source that is missing", apply_with("source=source,", 'sources={"raw": source, "more": ParquetSource("data/gone.parquet", timestamp_field="at")}, transform="select raw.* from raw, more",'), DefinitionError, ("'gone'", r"there is nothing at 'data/gone\.parquet'")),
+    Case("joined: two definitions of one source", apply_with("source=source,", 'sources={"one": source, "two": ParquetSource("data/*.parquet", name="raw", timestamp_field="at", known_after="1h")}, transform="select one.* from one, two",'), DefinitionError, ("source 'raw'", "it is defined a second time, differently")),
     Case("SQL of entity rows", train(["readings:value"], "delete from raw"), UsageError, ("entity rows is refused", "SELECT")),
     # -- places
     Case("a directory that cannot be written", in_the_way("readings/v2"), MaterializationFailed, ("feature view 'readings'", "readings/v2", "Not a directory|File exists", "offline.path")),

@@ -78,7 +78,7 @@ def check(
         bool,
         typer.Option(
             "--transforms",
-            help="Also run each transform, some times on parts of its rows, and say which one sees the future or further back than its lookback.",
+            help="Also run each transform on the rows and on parts of them: which sees the future, or further back than its lookback.",
         ),
     ] = False,
 ) -> None:

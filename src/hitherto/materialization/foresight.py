@@ -2,16 +2,18 @@
 
 A row that becomes available at `a` may follow only from rows available by `a`, and since `a - lookback` (semantics 5). So
 what the transform makes up to an instant must not change when everything after that instant is left out, nor what it
-makes from an instant on, when everything before that instant and its lookback is. Each comparison judges all rows on its
-side of the instant; that there is no difference at some instants is no proof that there is none anywhere.
+makes from an instant on, when everything before that instant and its lookback is. With a lookback many instants are tried at
+once: stretches of time are left out, and what lies before each of them, further than the lookback behind the last, must be
+as it was. That no instant of these shows a difference is no proof that there is none anywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.definitions.relations import AVAILABLE_TIME
@@ -19,22 +21,26 @@ from hitherto.materialization.staging import SourceRows, open_windows
 from hitherto.sources import transform
 from hitherto.sources.relation import available_sql, placed_sql
 from hitherto.sql import quote, quote_all, timestamp
-from hitherto.timeline import MIN_INSTANT, Interval, duration_text, rfc3339
+from hitherto.timeline import MIN_INSTANT, Interval, duration_text, micros, rfc3339
 
 if TYPE_CHECKING:
     import duckdb
 
-Side = Literal["<=", ">="]
+Condition = Callable[[str], str]
+"""SQL over the SQL of a time."""
 _WHOLE, _FEWER = "__whole", "__fewer"
-_QUARTILES = "[0.25, 0.5, 0.75]"
+_OF_RESULT, _OF_SOURCE = "[0.3, 0.7]", "[0.1, 0.5, 0.9]"
+"""Where among their available times rows are left out from; each is a run of the transform."""
+_STRETCHES = 1000
+"""How many stretches of time are left out at most, where the lookback is short."""
 # Sums of floats depend on their order, which depends on threads: that is no sight of the future.
 _NOISE = 1e-9
 
 
 def look(
     con: duckdb.DuckDBPyConnection, rows: SourceRows, interval: Interval | None, *, limit: int | None = None
-) -> tuple[str, ...]:
-    """What is wrong with when the view's transform looks at its sources, in sentences; none if there is no transform.
+) -> str | None:
+    """What is wrong with when the view's transform looks at, in a sentence; None if nothing was found, or there is no transform.
 
     Args:
         con: An in-memory database.
@@ -47,11 +53,18 @@ def look(
     """
     view = rows.view
     if view.sql is None:
-        return ()
+        return None
     windows = _held(con, rows, interval, limit)
     replay = _Replay(con, view, windows)
     replay.run(windows, _WHOLE)
-    return tuple(filter(None, (_ahead(replay), _behind(replay))))
+    instants = _result_times(replay)
+    # One after the other: each is a run of the transform.
+    tried: list[Callable[[], str | None]] = [
+        partial(_beyond_stretches, replay),
+        *(partial(_ahead, replay, instant) for instant in (*instants, *_before_rows(replay))),
+        *(partial(_behind, replay, instant) for instant in instants),
+    ]
+    return next(filter(None, (look_once() for look_once in tried)), None)
 
 
 def _held(
@@ -79,10 +92,10 @@ class _Replay:
         assert self.view.sql is not None
         transform.run(self.con, self.view.sql, relations=relations, name=name, view=self.view)
 
-    def first_difference(self, side: Side, instant: int, *, since: int) -> int | None:
-        """When the first row on the side of the instant becomes available that is another one without the rest; None: none is.
+    def first_difference(self, kept: Condition, judged: Condition) -> int | None:
+        """When the first of the judged rows becomes available that is another one if only some rows are kept; None: none is.
 
-        The rest is what lies beyond `since`: of each source the rows on its side stay, by the source's own available time.
+        `kept` is about the available times of each source's rows, `judged` about those of the result's.
         """
         parts = {}
         for name, source in self.view.all_sources.items():
@@ -90,11 +103,11 @@ class _Replay:
             placed = placed_sql(source)
             self.con.execute(
                 f"create or replace temp view {parts[name]} as select * from {self.windows[name]} "
-                f"where {placed} {side} {timestamp(since)} or {placed} is null"
+                f"where {kept(placed)} or {placed} is null"
             )
         self.run(parts, _FEWER)
-        on_side = f"{available_sql(self.view.source)} {side} {timestamp(instant)}"
-        whole, fewer = (f"select {self._columns} from {table} where {on_side}" for table in (_WHOLE, _FEWER))
+        condition = judged(available_sql(self.view.source))
+        whole, fewer = (f"select {self._columns} from {table} where {condition}" for table in (_WHOLE, _FEWER))
         if self._sum_of(whole) == self._sum_of(fewer):
             return None
         (found,) = self.con.execute(self._difference_sql(whole, fewer)).fetchall()
@@ -136,48 +149,82 @@ def _close(one: str, other: str) -> str:
     )
 
 
-def _ahead(replay: _Replay) -> str | None:
-    for instant in _instants(replay):
-        first = replay.first_difference("<=", instant, since=instant)
+def _beyond_stretches(replay: _Replay) -> str | None:
+    """What is wrong at one of many instants; only with a lookback, which tells when the lack of a stretch is over."""
+    lookback = replay.view.lookback_micros
+    times = _quantiles(replay.con, f"select {available_sql(replay.view.source)} as a from {_WHOLE}", "[0, 1]")
+    if lookback is None or not times:
+        return None
+    left_out = max(lookback, (times[-1] - times[0]) // _STRETCHES, 1)
+    period = 4 * left_out
+    for offset in (0, 2 * left_out):
+        phase = _phase(offset, period)
+        kept = _where(phase, f"not between 1 and {left_out}")
+        judged = _where(phase, f"not between 1 and {left_out + lookback}")
+        first = replay.first_difference(kept, judged)
         if first is not None:
-            return (
-                f"its transform sees the future: a row that is available at {rfc3339(first)} is another one without what became "
-                f"available after {rfc3339(instant)}. Join and rank by what was known, e.g. `a.{AVAILABLE_TIME} >= b.{AVAILABLE_TIME}`; "
-                "if rows tie there, say which of them is taken."
-            )
+            # It missed something in the stretch before it, or in the one after it: which, these two tell.
+            return _ahead(replay, first) or _behind(replay, first)
     return None
 
 
-def _behind(replay: _Replay) -> str | None:
+def _ahead(replay: _Replay, instant: int) -> str | None:
+    first = replay.first_difference(_until(instant), _until(instant))
+    if first is None:
+        return None
+    return (
+        f"its transform sees the future: a row that is available at {rfc3339(first)} is another one without what became "
+        f"available after {rfc3339(instant)}. Join and rank by what was known, e.g. `a.{AVAILABLE_TIME} >= b.{AVAILABLE_TIME}`; "
+        "if rows tie there, say which of them is taken."
+    )
+
+
+def _behind(replay: _Replay, instant: int) -> str | None:
     lookback = replay.view.lookback
     if not isinstance(lookback, timedelta):
         return None
-    for instant in _result_times(replay):
-        since = max(instant - (replay.view.lookback_micros or 0), MIN_INSTANT)
-        first = replay.first_difference(">=", instant, since=since)
-        if first is not None:
-            return (
-                f"its transform looks back further than lookback={duration_text(lookback)}: a row that is available at {rfc3339(first)} "
-                f"is another one in a run that begins at {rfc3339(instant)}. Declare how far back the SELECT looks; None is to the beginning."
-            )
-    return None
+    since = max(instant - micros(lookback), MIN_INSTANT)
+    first = replay.first_difference(_from(since), _from(instant))
+    if first is None:
+        return None
+    return (
+        f"its transform looks back further than lookback={duration_text(lookback)}: a row that is available at {rfc3339(first)} is "
+        f"another one in a run that begins at {rfc3339(instant)}. Declare how far back the SELECT looks; None is to the beginning."
+    )
 
 
-def _instants(replay: _Replay) -> list[int]:
-    """Where to leave out what comes after: over the rows of the result, and just before rows of each further source."""
-    found = dict.fromkeys(_result_times(replay))
+def _phase(offset: int, period: int) -> Condition:
+    """How far into its period a time lies, in microseconds."""
+    return lambda time: f"(((epoch_us({time}) - {offset}) % {period} + {period}) % {period})"
+
+
+def _where(value: Condition, holds: str) -> Condition:
+    return lambda time: f"{value(time)} {holds}"
+
+
+def _from(instant: int) -> Condition:
+    return lambda time: f"{time} >= {timestamp(instant)}"
+
+
+def _until(instant: int) -> Condition:
+    return lambda time: f"{time} <= {timestamp(instant)}"
+
+
+def _before_rows(replay: _Replay) -> list[int]:
+    """Instants just before rows of each further source became available, among the rows of the result."""
+    found: list[int] = []
     for name, source in list(replay.view.all_sources.items())[1:]:
-        placed = placed_sql(source)
-        bounds = f"select min({available_sql(replay.view.source)}) from {_WHOLE}"
-        query = f"select {placed} as a from {replay.windows[name]} where {placed} > ({bounds})"
-        found.update(dict.fromkeys(instant - 1 for instant in _quartiles(replay.con, query)))
-    return list(found)
+        placed, available = placed_sql(source), available_sql(replay.view.source)
+        during = f"between (select min({available}) from {_WHOLE}) and (select max({available}) from {_WHOLE})"
+        query = f"select {placed} as a from {replay.windows[name]} where {placed} {during}"
+        found += [instant - 1 for instant in _quantiles(replay.con, query, _OF_SOURCE)]
+    return found
 
 
 def _result_times(replay: _Replay) -> list[int]:
-    return _quartiles(replay.con, f"select {available_sql(replay.view.source)} as a from {_WHOLE}")
+    return _quantiles(replay.con, f"select {available_sql(replay.view.source)} as a from {_WHOLE}", _OF_RESULT)
 
 
-def _quartiles(con: duckdb.DuckDBPyConnection, query: str) -> list[int]:
-    sql = f"select distinct unnest(quantile_disc(epoch_us(a), {_QUARTILES})) as a from ({query}) where a is not null order by a"
+def _quantiles(con: duckdb.DuckDBPyConnection, query: str, shares: str) -> list[int]:
+    sql = f"select distinct unnest(quantile_disc(epoch_us(a), {shares})) as a from ({query}) where a is not null order by a"
     return [int(row[0]) for row in con.execute(sql).fetchall() if row[0] is not None]

@@ -27,8 +27,8 @@ class PreviewReport:
     rows_read: int
     rows_quarantined: int
     checks: tuple[CheckResult, ...]
-    warnings: tuple[str, ...] = ()
-    """Whether the transform sees the future, or further back than its lookback, as far as these rows show it."""
+    warning: str | None = None
+    """That the transform sees the future, or further back than its lookback, if these rows show it."""
 
     @property
     def ok(self) -> bool:
@@ -38,7 +38,7 @@ class PreviewReport:
     def __str__(self) -> str:
         verdict = "would be published" if self.ok else "would be REJECTED"
         broken = [f"  {check}" for check in self.checks if check.broken or not check.passed]
-        warned = [f"  warning: {warning}" for warning in self.warnings]
+        warned = [f"  warning: {self.warning}"] if self.warning else []
         return "\n".join(
             [f"{self.rows_read:,} rows read, {self.rows_quarantined:,} set aside; {verdict}", *broken, *warned]
         )
@@ -76,7 +76,7 @@ def preview(
         limits: Of the engine.
         limit: How many rows of the source (the first one, of several) to read; all if not given.
         interval: Only rows that are available in it.
-        run_again: Whether to run the transform on parts of the rows too, for the report's warnings.
+        run_again: Whether to run the transform on parts of the rows too, for the report's warning.
 
     Raises:
         SourceError, TransformError: As a run would.
@@ -91,6 +91,6 @@ def preview(
         )
         rows = as_declared(view, con.sql(f"select {columns} from staged").to_arrow_table())
         quarantined = con.sql("select * from quarantined").to_arrow_table()
-        warnings = foresight.look(con, source_rows, interval, limit=limit) if run_again else ()
-    report = PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks, warnings)
+        warning = foresight.look(con, source_rows, interval, limit=limit) if run_again else None
+    report = PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks, warning)
     return Preview(rows, quarantined, report)

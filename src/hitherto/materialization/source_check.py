@@ -81,7 +81,7 @@ def _problems_of(con: duckdb.DuckDBPyConnection, view: FeatureView, root: Path, 
         described = {name: kind for name, kind, *_ in con.execute(f"describe {relation}").fetchall()}
         found = columns.column_problems(view, described)
         if run_transforms and not found:
-            found = foresight.look(con, rows, None)
+            found = tuple(filter(None, [foresight.look(con, rows, None)]))
     except DataError as error:
         found = (str(error),)
     return [problem(message) for message in (*found, *check_expectations(view))]
