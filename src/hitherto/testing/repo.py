@@ -162,7 +162,7 @@ class Repo:
     def _needs_of(self, name: str) -> Needs:
         if name not in self._needs:
             views = self._definitions.feature_views.values()
-            readers = {view: table for view in views for table, one in _sources(view).items() if one.name == name}
+            readers = [(view, table) for view in views for table, one in view.all_sources.items() if one.name == name]
             self._needs[name] = needs(self._definitions.sources[name], readers)
         return self._needs[name]
 
@@ -194,7 +194,13 @@ class Repo:
         return self._store.materialize_incremental(feature_views=views)
 
     def _is_loaded(self, view: FeatureView) -> bool:
-        return any(one.name in self._loads for one in _sources(view).values())
+        return not self._missing(view)
+
+    def _missing(self, view: FeatureView) -> list[str]:
+        """The sources of a view that nothing was loaded for; a run reads all of them."""
+        return [
+            name for name in dict.fromkeys(one.name for one in view.all_sources.values()) if name not in self._loads
+        ]
 
     # -- what comes out ------------------------------------------------------------------------------------------------
 
@@ -282,7 +288,14 @@ class Repo:
         requested = resolve(snapshot, features, full_feature_names=True).views
         for view in requested:
             definition = view.served.definition
-            unread = sorted(one.name for one in _sources(definition).values() if one.name in self._unread)
+            names = [one.name for one in definition.all_sources.values()]
+            missing = self._missing(definition)
+            if missing and any(name in self._loads for name in names):
+                raise UsageError(
+                    f"Feature view {definition.name!r} joins {', '.join(map(repr, names))}, and nothing was loaded for "
+                    f"{', '.join(map(repr, missing))}, so that no run could make its rows. Call repo.load({missing[0]!r}, rows) too."
+                )
+            unread = sorted(name for name in names if name in self._unread)
             if unread:
                 raise UsageError(
                     f"Rows were loaded for source {unread[0]!r}, and no run has read them yet, so that feature view "
@@ -310,11 +323,6 @@ class _Store(FeatureStore):
     def forget_snapshot(self) -> None:
         """See the registry as it is at the next lookup."""
         self._snapshot = None
-
-
-def _sources(view: FeatureView) -> Mapping[str, ParquetSource]:
-    """The sources of a view, each by the name that its transform knows it by."""
-    return {"source": view.source}
 
 
 def _load(definitions: str | Path | Iterable[Any]) -> Definitions:

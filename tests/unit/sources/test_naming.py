@@ -30,3 +30,18 @@ def test_of_several_tables_each_has_its_own() -> None:
     sql = "select f.k, f.v, p.seats as result from flights f asof join planes p on f.k = p.k and f.at_ >= p.listed"
     assert sorted(columns_of(sql, "flights", ["k", "result"])) == ["at_", "k", "v"]
     assert sorted(columns_of(sql, "planes", ["k", "result"])) == ["k", "listed", "seats"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "flights", "planes"),
+    [
+        ("select f.*, p.result from flights f join planes p on f.k = p.k", ["k"], ["k", "result"]),
+        ("select f.*, p.seats as result from flights f join planes p on f.k = p.k", ["k"], ["k", "seats"]),
+        ("select f.k, p.* from flights f, planes p where f.__available_time >= p.__available_time", ["k"], ["result"]),
+        # Of whichever table they are: nothing can be asked for.
+        ("select * from flights f join planes p on f.k = p.k", ["k"], ["k"]),
+    ],
+)
+def test_the_star_of_one_table_asks_no_other_for_its_columns(sql: str, flights: list[str], planes: list[str]) -> None:
+    assert sorted(columns_of(sql, "flights", ["k", "result"])) == flights
+    assert sorted(columns_of(sql, "planes", ["k", "result"])) == planes
