@@ -2,8 +2,9 @@
 
 Rows come sorted by key and, within a key, in the order of rows. Where all rows of a window are there by the time of the request, the window
 is a slice, found by binary search. Where some are not (they are known late, or were masked), its rows are spelled out, so many at a time;
-where that would be too many, sums do without (`standing.py`). The other functions do not, so their cost is the number of rows in such
-windows: it matters for keys with very many rows that are also known late, and for windows that reach back over masked ranges.
+where that would be too many, sums do without (`standing.py`), and extremes, first and last with the rows since the oldest that a request
+does not see. Distinct counts and percentiles always cost the number of rows in such windows, all but sums where rows were masked: it
+matters for keys with very many rows.
 Rows are worked on in chunks of whole keys, one chunk per thread, so memory does not grow with their number.
 """
 
@@ -15,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.search import in_threads, last_at_most
@@ -28,8 +30,10 @@ NEVER = np.iinfo(np.int64).max
 CHUNK = 1 << 18
 # Rows that are spelled out at a time.
 SPELLED = 1 << 20
-# Where more rows than so many times those of a chunk would have to be spelled out, functions of sums do without.
+# Where more rows than so many times those of a chunk would have to be spelled out, ways are taken that do with fewer.
 PATIENCE = 16
+MERGED = ("min", "max", "first", "last")
+"""Functions that can be computed from their results for two parts of the rows."""
 # No window is longer than this, and no time is far enough from 1970 for their difference to overflow.
 _LONGEST = 1 << 62
 
@@ -129,8 +133,16 @@ def _chunks(rows: Rows, keys: np.ndarray) -> Iterator[tuple[slice, slice]]:
 class _Windows:
     """For some requests: where the rows begin that each window has, and where those of all of them end."""
 
+    firsts: np.ndarray
+    """The first row of each one's key."""
     begins: dict[int | None, np.ndarray]
     ends: np.ndarray
+
+    @cached_property
+    def widest(self) -> np.ndarray:
+        """Where the rows of all windows begin."""
+        widest: np.ndarray = np.minimum.reduce(list(self.begins.values()))
+        return widest
 
     def slices(self, windows: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray]:
         """The slices of several windows, one window after the other."""
@@ -154,14 +166,13 @@ class _Chunk:
         whole, ends = self._all_there(firsts, ends, times)
         lengths = {self._longest, *(one.window for one in features)}
         windows = _Windows(
-            {length: _begins(self._rows.events, firsts, ends, times, length) for length in lengths}, ends
+            firsts, {length: _begins(self._rows.events, firsts, ends, times, length) for length in lengths}, ends
         )
         if self._rows.versions:
             # Behind the end may be versions of the last event that a request does not see.
             whole &= (ends == firsts) | np.append(self._counted, True).take(ends - 1)
         if self._rows.ends is not None:
-            widest = np.minimum.reduce(list(windows.begins.values()))
-            whole &= ~self._any(self._rows.ends <= times.max(initial=-NEVER), widest, ends)
+            whole &= ~self._any(self._rows.ends <= times.max(initial=-NEVER), windows.widest, ends)
         if whole.all():
             return self._of_slices(windows, features)
         return self._of_both(windows, np.flatnonzero(whole), np.flatnonzero(~whole), times, features)
@@ -193,10 +204,15 @@ class _Chunk:
         starts = self._rows.starts
         if starts is None:
             return np.ones(len(times), dtype=bool), ends
-        bounds = self._rows.bounds
-        latest, earliest = _running(starts, bounds)
+        latest, earliest = self._running
         ends = np.minimum(ends, last_at_most(earliest, firsts, ends, times) + 1)
         return last_at_most(latest, firsts, ends, times) + 1 >= ends, ends
+
+    @cached_property
+    def _running(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each row the latest start of its key's rows up to it, and the earliest from it on."""
+        starts = self._rows.events if self._rows.starts is None else self._rows.starts
+        return _running(starts, self._rows.bounds)
 
     @staticmethod
     def _any(rows: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -212,7 +228,8 @@ class _Chunk:
             before = np.concatenate([[0], np.cumsum(self._counted)])
             columns = {name: column.filter(pa.array(self._counted)) for name, column in columns.items()}
             begins = {window: before.take(places) for window, places in windows.begins.items()}
-            bounds, windows = before.take(bounds), _Windows(begins, before.take(windows.ends))
+            windows = _Windows(before.take(windows.firsts), begins, before.take(windows.ends))
+            bounds = before.take(bounds)
         return _computed({name: Column(column, bounds) for name, column in columns.items()}, windows, features), newest
 
     def _of_both(
@@ -237,26 +254,25 @@ class _Chunk:
         self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]
     ) -> tuple[list[pa.Array], np.ndarray]:
         """Answers to requests that do not see all rows between those that they see."""
-        widest = np.minimum.reduce(list(windows.begins.values()))
-        lengths = windows.ends - widest
-        many = lengths.sum() > PATIENCE * len(self._rows.events)
-        # Versions that may come and go need to be looked at one by one.
-        many &= not (self._rows.versions and self._rows.ends is not None)
-        added = [number for number, one in enumerate(features) if many and one.function in FUNCTIONS_OF_SUMS]
-        spelled = [number for number in range(len(features)) if number not in added]
+        rows = self._rows
+        many = (windows.ends - windows.widest).sum() > PATIENCE * len(rows.events)
+
+        def way(function: str) -> _Way:
+            # Versions that may come and go need to be looked at one by one.
+            if many and function in FUNCTIONS_OF_SUMS and not (rows.versions and rows.ends is not None):
+                return self._added
+            if many and function in MERGED and not rows.versions and rows.ends is None:
+                return self._merged
+            return self._spelled
+
         found: list[pa.Array] = [None] * len(features)
-        if added:
-            for number, one in zip(added, self._added(windows, times, [features[one] for one in added]), strict=True):
-                found[number] = one
-        if added and not spelled:
-            return found, self._newest(windows, times)
-        parts = [
-            self._of_spelled(_only(windows, batch), widest[batch], times[batch], [features[one] for one in spelled])
-            for batch in _batches(lengths)
-        ]
-        for place, number in enumerate(spelled):
-            found[number] = pa.concat_arrays([computed[place] for computed, _ in parts])
-        return found, np.concatenate([newest for _, newest in parts])
+        for compute_them in (self._added, self._merged, self._spelled):
+            numbers = [number for number, one in enumerate(features) if way(one.function) == compute_them]
+            if numbers:
+                computed = compute_them(windows, times, [features[number] for number in numbers])
+                for number, one in zip(numbers, computed, strict=True):
+                    found[number] = one
+        return found, self._newest(windows, times)
 
     def _added(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
         """Functions of sums over the rows that requests see, which are not spelled out."""
@@ -292,25 +308,46 @@ class _Chunk:
 
     def _newest(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
         """The newest row of each request's longest window, -1 for none."""
-        starts, ends = self._spans
+        starts, ends = self._rows.starts, self._rows.ends
         rows, begins = windows.ends - 1, windows.begins[self._longest]
         looking = np.arange(len(times))
+        # Over rows that nobody sees any more, in one step.
+        stays = np.ones(len(self._rows.events), dtype=bool) if ends is None else ends > times.min(initial=NEVER)
+        before = np.maximum.accumulate(np.where(stays, np.arange(len(stays)), -1))
         while len(looking):
-            rows[looking[rows.take(looking) < begins.take(looking)]] = -1
+            places = np.where(rows.take(looking) < 0, -1, before.take(rows.take(looking), mode="clip"))
+            rows[looking] = np.where(places < begins.take(looking), -1, places)
             looking = looking[rows.take(looking) >= 0]
             places, at = rows.take(looking), times.take(looking)
-            gone = starts.take(places) > at
+            hidden = np.zeros(len(looking), dtype=bool) if starts is None else starts.take(places) > at
             if ends is not None:
-                gone |= ends.take(places) <= at
-            looking = looking[gone]
+                hidden |= ends.take(places) <= at
+            looking = looking[hidden]
             rows[looking] -= 1
         return rows
 
-    def _of_spelled(
-        self, windows: _Windows, widest: np.ndarray, times: np.ndarray, features: Sequence[WindowedFeature]
-    ) -> tuple[list[pa.Array], np.ndarray]:
-        """The same, with the rows that each request sees one after the other."""
-        rows, lengths = self._rows, windows.ends - widest
+    def _merged(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
+        """Functions of the results of two parts: the rows up to which a request sees all, and those that it sees behind them."""
+        latest, _ = self._running
+        settled = np.maximum(last_at_most(latest, windows.firsts, windows.ends, times) + 1, windows.widest)
+        old = {window: np.minimum(begins, settled) for window, begins in windows.begins.items()}
+        new = {window: np.maximum(begins, settled) for window, begins in windows.begins.items()}
+        columns = {name: Column(column, self._rows.bounds) for name, column in self._rows.columns.items()}
+        firsts = _computed(columns, _Windows(windows.firsts, old, settled), features)
+        seconds = self._spelled(_Windows(windows.firsts, new, windows.ends), times, features)
+        return [_of_two(*three) for three in zip(features, firsts, seconds, strict=True)]
+
+    def _spelled(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
+        """Functions of the rows that each request sees, one after the other, for so many requests at a time."""
+        parts = [
+            self._of_spelled(_only(windows, batch), times[batch], features)
+            for batch in _batches(windows.ends - windows.widest)
+        ]
+        return [pa.concat_arrays(list(computed)) for computed in zip(*parts, strict=True)]
+
+    def _of_spelled(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
+        rows, widest = self._rows, windows.widest
+        lengths = windows.ends - widest
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         asking = np.repeat(np.arange(len(times)), lengths)
         places = np.arange(offsets[-1]) + np.repeat(widest - offsets[:-1], lengths)
@@ -326,14 +363,25 @@ class _Chunk:
             last[:-1] = (asking[1:] != asking[:-1]) | (rows.events[places[1:]] != rows.events[places[:-1]])
             places, asking = places[last], asking[last]
         bounds = np.searchsorted(asking, np.arange(len(times) + 1))
-        spelled = _Windows(
-            {window: _first_from(places, bounds[:-1], bounds[1:], begins) for window, begins in windows.begins.items()},
-            bounds[1:],
-        )
+        begins = {
+            window: _first_from(places, bounds[:-1], bounds[1:], begins) for window, begins in windows.begins.items()
+        }
         columns = {name: Column(column.take(pa.array(places)), bounds) for name, column in rows.columns.items()}
-        there = spelled.ends > spelled.begins[self._longest]
-        newest = np.where(there, np.append(places, -1).take(spelled.ends - 1), -1)
-        return _computed(columns, spelled, features), newest
+        return _computed(columns, _Windows(bounds[:-1], begins, bounds[1:]), features)
+
+
+_Way = Callable[[_Windows, np.ndarray, Sequence[WindowedFeature]], list[pa.Array]]
+
+
+def _of_two(feature: WindowedFeature, first: pa.Array, second: pa.Array) -> pa.Array:
+    """A function of the results of two parts: of those that are not null, or, for lists, of what is in them."""
+    count = len(first)
+    pairs = pa.concat_arrays([first, second]).take(pa.array(np.arange(2 * count).reshape(2, -1).T.ravel()))
+    bounds = np.arange(0, 2 * count + 1, 2)
+    if feature.n is not None:
+        lengths = pc.list_value_length(pairs).fill_null(0).to_numpy()
+        pairs, bounds = pairs.flatten(), np.concatenate([[0], np.cumsum(lengths)])[::2]
+    return compute(feature.function, Column(pairs, bounds), bounds[:-1], bounds[1:], dtype=feature.dtype, n=feature.n)
 
 
 def _computed(columns: Mapping[str, Column], windows: _Windows, features: Sequence[WindowedFeature]) -> list[pa.Array]:
@@ -403,7 +451,8 @@ def _running(values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _only(windows: _Windows, which: np.ndarray | slice) -> _Windows:
-    return _Windows({window: begins[which] for window, begins in windows.begins.items()}, windows.ends[which])
+    begins = {window: begins[which] for window, begins in windows.begins.items()}
+    return _Windows(windows.firsts[which], begins, windows.ends[which])
 
 
 def _batches(lengths: np.ndarray) -> Iterator[slice]:

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hitherto import types
 from hitherto.errors import UsageError
 from hitherto.testing.aggregates import aggregate
-from hitherto.types import Float64, Int64
+from hitherto.types import DataType, Float64, Int64
+from hitherto.windows import exact
 from hitherto.windows.kernel import FUNCTIONS, Column, compute
 from vectors import same
 from window_values import NUMERIC, VALUES, result_type
@@ -102,3 +104,17 @@ def test_no_rows_and_no_slices() -> None:
 def test_a_column_of_no_known_type_is_refused() -> None:
     with pytest.raises(UsageError, match="month_day_nano"):
         Column(pa.array([], pa.month_day_nano_interval()), np.array([0]))
+
+
+@pytest.mark.parametrize("kind", [Int64, types.Decimal(38, 4), Float64])
+def test_moments_by_limbs_are_those_by_integers_of_any_size(kind: DataType, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(kind.name)
+    values = [rng.randint(-(10**17), 10**17) for _ in range(500)]
+    array = pa.array(values).cast(kind.arrow) if kind != Float64 else pa.array([one / 7 for one in values])
+    begins, ends = np.array([0, 10, 499]), np.array([500, 12, 500])
+    found = []
+    for few in (8, 0):
+        monkeypatch.setattr(exact, "FEW_FACTORS", few)
+        found.append(compute("variance", Column(array, np.array([0, 500])), begins, ends, dtype=Float64).to_pylist())
+    assert found[0] == found[1]
+    assert found[0][2] is None

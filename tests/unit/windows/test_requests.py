@@ -15,6 +15,7 @@ COUNT = WindowedFeature("count_10", "value", "count", 10, None, None, Int64)
 SUM = WindowedFeature("sum", "value", "sum", None, None, None, Float64)
 LAST = WindowedFeature("last", "name", "last", 10, None, None, String)
 LAST_TWO = WindowedFeature("last_2", "name", "last", None, 2, None, List(String))
+MAX = WindowedFeature("max", "name", "max", 300, None, None, String)
 ALL = [COUNT, SUM, LAST, LAST_TWO]
 
 
@@ -86,8 +87,11 @@ def test_late_masked_and_corrected_rows() -> None:
     ]
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("patience", [0, 1_000_000])
-def test_answers_do_not_depend_on_chunks_batches_and_threads(patience: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_do_not_depend_on_chunks_batches_and_threads(
+    patience: int, masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(5)
     keys = np.sort(np.where(rng.random(5_000) < 0.5, 3, rng.integers(0, 400, 5_000)))
     events = rng.integers(0, 1_000, 5_000)
@@ -96,13 +100,14 @@ def test_answers_do_not_depend_on_chunks_batches_and_threads(patience: int, monk
     starts = events + rng.integers(0, 50, 5_000)
     ends = np.where(rng.random(5_000) < 0.1, starts + 100, NEVER)
     columns = {"value": pa.array(rng.normal(size=5_000)), "name": pa.array(rng.integers(0, 9, 5_000).astype(str))}
-    given = Rows(keys, events, columns, starts, ends)
+    given = Rows(keys, events, columns, starts, ends if masked else None)
     asked_keys, times = rng.integers(-5, 405, 3_000), rng.integers(0, 1_000, 3_000)
+    features = [*ALL, MAX]
+    at_once = answer(given, asked_keys, times, features, longest=None)
     monkeypatch.setattr(requests, "PATIENCE", patience)
-    at_once = answer(given, asked_keys, times, ALL, longest=None)
     monkeypatch.setattr(requests, "CHUNK", 101)
     monkeypatch.setattr(requests, "SPELLED", 77)
-    by_parts = answer(given, asked_keys, times, ALL, longest=None, threads=3)
+    by_parts = answer(given, asked_keys, times, features, longest=None, threads=3)
     for one, other in zip(at_once.features, by_parts.features, strict=True):
         assert one.combine_chunks().equals(other.combine_chunks())
     assert (at_once.found == by_parts.found).all()
