@@ -108,7 +108,8 @@ def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray, np
         zeros = np.zeros(len(values) + 1, dtype=np.int64)
         np.cumsum(zero, out=zeros[1:])
         yield bit, zero, zeros
-        values = np.concatenate([values[zero], values[~zero]])
+        if bit:
+            values = np.concatenate([values[zero], values[~zero]])
 
 
 def places_of_equals(codes: np.ndarray, bounds: np.ndarray) -> np.ndarray:
@@ -167,7 +168,10 @@ def percentile(
     lower = np.floor(exact).astype(np.int64)
     upper = np.minimum(lower + 1, ends - begins - 1)
     bits = bits_of_places(bounds)
-    below, above = (doubles(order.take(firsts + kth_least(ranks, begins, ends, k, bits=bits))) for k in (lower, upper))
+    # Both in one pass, since most of the work is that of the levels.
+    k = np.concatenate([lower, upper])
+    found = np.tile(firsts, 2) + kth_least(ranks, np.tile(begins, 2), np.tile(ends, 2), k, bits=bits)
+    below, above = np.split(doubles(order.take(found)), 2)
     return interpolated(below, above, exact - lower)
 
 
