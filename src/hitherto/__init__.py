@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hitherto.config import Config
-    from hitherto.definitions import Aggregation, Entity, FeatureService, FeatureView, Field, ParquetSource, expect
+    from hitherto.definitions import (
+        Aggregation,
+        Entity,
+        FeatureService,
+        FeatureView,
+        Field,
+        OnDemandFeatureView,
+        ParquetSource,
+        RequestSource,
+        expect,
+        on_demand_feature_view,
+    )
     from hitherto.errors import (
         ClockError,
         ConfigError,
         DataError,
         DefinitionError,
+        FunctionError,
         HithertoError,
         MaterializationFailed,
         MaterializationRejected,
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
         OnlineStoreUnavailable,
         RegistryConflict,
         RegistryError,
+        RequestFieldError,
         SourceError,
         StorageError,
         TransformError,
@@ -54,6 +67,7 @@ __all__ = [
     "FeatureStore",
     "FeatureView",
     "Field",
+    "FunctionError",
     "HithertoError",
     "MaterializationFailed",
     "MaterializationRejected",
@@ -61,12 +75,15 @@ __all__ = [
     "MissingExtraError",
     "NotMaterializedError",
     "Observer",
+    "OnDemandFeatureView",
     "OnlineStoreError",
     "OnlineStoreUnavailable",
     "ParquetSource",
     "Plan",
     "RegistryConflict",
     "RegistryError",
+    "RequestFieldError",
+    "RequestSource",
     "Result",
     "RunReport",
     "SourceError",
@@ -77,6 +94,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "expect",
+    "on_demand_feature_view",
 ]
 
 _ELSEWHERE = {
@@ -90,7 +108,18 @@ _ELSEWHERE = {
     "RunReport": "hitherto.materialization.report",
     "TrainingSet": "hitherto.training.training_set",
 } | dict.fromkeys(
-    ("Aggregation", "Entity", "FeatureService", "FeatureView", "Field", "ParquetSource", "expect"),
+    (
+        "Aggregation",
+        "Entity",
+        "FeatureService",
+        "FeatureView",
+        "Field",
+        "OnDemandFeatureView",
+        "ParquetSource",
+        "RequestSource",
+        "expect",
+        "on_demand_feature_view",
+    ),
     "hitherto.definitions",
 )
 

@@ -5,10 +5,12 @@ HithertoError                       exit code
 │   ├── UnknownNameError                a view, feature, entity, service, column ... that is not there
 │   ├── JoinKeyError                    a join key is missing, or one too many
 │   ├── KeyTypeError                    a key of the wrong type
+│   ├── RequestFieldError               a request field is missing, or of the wrong type
 │   ├── NameCollisionError              two output columns of one name
 │   ├── IntervalError                   reversed, or its end is in the future
 │   └── InstantError                    a naive or unreadable instant or duration
 ├── DefinitionError                 2   one or more problems of a repo, each with file and line
+├── FunctionError                   2   an on-demand view's function is not there, or is not the applied one
 ├── ConfigError                     2   hitherto.toml or HITHERTO_* is wrong
 ├── MissingExtraError               2   an optional dependency is not installed
 ├── DataError                       1   the data says no
@@ -73,6 +75,10 @@ class KeyTypeError(UsageError):
     """A key cannot be taken as the type that its entity declares."""
 
 
+class RequestFieldError(UsageError):
+    """A field of a request source is missing from the entity rows, or cannot be taken as its declared type."""
+
+
 class NameCollisionError(UsageError):
     """Two output columns would have one name."""
 
@@ -126,6 +132,12 @@ class DefinitionError(HithertoError):
 
 class ConfigError(HithertoError):
     """hitherto.toml or a HITHERTO_* variable is wrong."""
+
+    exit_code = 2
+
+
+class FunctionError(HithertoError):
+    """The function of an on-demand feature view is not there, or is not the one that was applied."""
 
     exit_code = 2
 

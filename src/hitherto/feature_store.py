@@ -17,6 +17,7 @@ from hitherto.definitions.collection import Definitions
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.on_demand import OnDemandFeatureView, RequestSource
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import DefinitionError, HithertoError, Location, RunInProgressError, UnknownNameError
 from hitherto.events import DefinitionsApplied, Observer, Observers
@@ -52,7 +53,7 @@ logger = logging.getLogger("hitherto")
 
 Instant = datetime | date | str
 T = TypeVar("T")
-Objects = Iterable[Entity | ParquetSource | FeatureView | FeatureService]
+Objects = Iterable[Entity | ParquetSource | FeatureView | OnDemandFeatureView | RequestSource | FeatureService]
 
 
 class FeatureStore:
@@ -512,13 +513,9 @@ class FeatureStore:
     ) -> tuple[Mapping[str, Any], pa.Table]:
         """Values and statuses of entity rows, for parity: lookups do not know of ranges that were never published."""
         from hitherto.monitoring.parity_sides import TIME
-        from hitherto.training.building import Options, build
-        from hitherto.training.retrieval import retrieve
+        from hitherto.training.building import answers
 
-        plan = build(self._training, entity, features, Options(True, TIME)).request.plan
-        plan = replace(plan, reads=tuple(replace(read, missing=()) for read in plan.reads))
-        answer = retrieve(plan, entity, limits=self._limits, missing="null")
-        return answer.values(plan), answer.statuses(plan)
+        return answers(self._training, entity, features, timestamp_field=TIME)
 
     # -- what there is -------------------------------------------------------------------------------------------------
 
@@ -533,6 +530,10 @@ class FeatureStore:
     def list_feature_views(self) -> list[FeatureView]:
         """What is deployed."""
         return list(self.registry.snapshot().definitions.feature_views.values())
+
+    def list_on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """What is deployed: path and hash of each function, no code."""
+        return list(self.registry.snapshot().definitions.on_demand_feature_views.values())
 
     def list_feature_services(self) -> list[FeatureService]:
         """What is deployed."""
@@ -561,6 +562,10 @@ class FeatureStore:
         at = view.location
         return view if at is None else replace(view, location=Location(str(self.config.resolve(at.file)), at.line))
 
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        """The deployed on-demand feature view of a name. Raises UnknownNameError."""
+        return _named("on-demand feature view", name, self.registry.snapshot().definitions.on_demand_feature_views)
+
     def get_feature_service(self, name: str) -> FeatureService:
         """The deployed feature service of a name. Raises UnknownNameError."""
         return _named("feature service", name, self.registry.snapshot().definitions.feature_services)
@@ -573,18 +578,10 @@ class FeatureStore:
 def preview(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> Preview:
     """What `FeatureView.preview` does."""
     from hitherto.materialization.preview import preview as run
+    from hitherto.materialization.preview import repo_of
 
-    folder = Path(repo_path) if repo_path is not None else _repo_of(view)
+    folder = Path(repo_path) if repo_path is not None else repo_of(view)
     return run(view, root=folder.absolute(), limit=limit, limits=Limits())
-
-
-def _repo_of(view: FeatureView) -> Path:
-    """The repo that a view was defined in: the nearest folder with hitherto.toml, else that of the file, else this one."""
-    file = Path(view.location.file) if view.location else Path()
-    if not file.is_file():
-        return Path.cwd()
-    parents = file.absolute().parents
-    return next((folder for folder in parents if (folder / "hitherto.toml").is_file()), parents[0])
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

@@ -34,7 +34,7 @@ FENCES = {
     "uvicorn": ("serving",),
     "prometheus_client": ("serving",),
     "pandas": ("frames",),
-    "polars": ("frames",),
+    "polars": ("frames", "on_demand"),
     "pydantic_settings": ("config",),
     "sqlglot": ("sources", "validation"),
     "sqlite3": ("registry",),

@@ -21,9 +21,22 @@ if TYPE_CHECKING:
     from hitherto.feature_store import FeatureStore
     from hitherto.registry.snapshot import ServedView
 
-KINDS = ("entities", "sources", "feature-views", "feature-services", "training-sets", "runs")
+KINDS = (
+    "entities",
+    "sources",
+    "feature-views",
+    "on-demand-feature-views",
+    "feature-services",
+    "training-sets",
+    "runs",
+)
 FORMATS = ("text", "json", "mermaid")
-_OTHER_WORDS = {"entity": "entities", "views": "feature-views", "services": "feature-services"}
+_OTHER_WORDS = {
+    "entity": "entities",
+    "views": "feature-views",
+    "on-demand-views": "on-demand-feature-views",
+    "services": "feature-services",
+}
 
 
 def list_objects(
@@ -73,6 +86,7 @@ def describe(
             found = {
                 "entities": store.get_entity,
                 "sources": store.get_source,
+                "on-demand-feature-views": store.get_on_demand_feature_view,
                 "feature-services": store.get_feature_service,
             }
             _describe_plainly(here, found[chosen](name))
@@ -182,6 +196,22 @@ def _views(store: FeatureStore) -> Rows:
     return ("!name", ">version", "keys", ">features", "!up to", "!online", "owner"), rows
 
 
+def _on_demand_views(store: FeatureStore) -> Rows:
+    rows = [
+        {
+            "name": view.name,
+            "mode": view.mode,
+            "inputs": list(dict.fromkeys(one.source.name for one in view.inputs if one.source is not None)),
+            "features": len(view.feature_names),
+            "function": view.import_path,
+            "owner": view.owner,
+            "description": view.description,
+        }
+        for view in store.list_on_demand_feature_views()
+    ]
+    return ("!name", "mode", "inputs", ">features", "function", "owner"), rows
+
+
 def _services(store: FeatureStore) -> Rows:
     rows = [
         {
@@ -215,6 +245,7 @@ LISTS = {
     "entities": _entities,
     "sources": _sources,
     "feature-views": _views,
+    "on-demand-feature-views": _on_demand_views,
     "feature-services": _services,
     "training-sets": _training_sets,
 }

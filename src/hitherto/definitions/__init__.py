@@ -7,6 +7,7 @@ from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
+from hitherto.definitions.on_demand import OnDemandFeatureView, RequestSource, on_demand_feature_view
 from hitherto.definitions.source import ParquetSource
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "FeatureView",
     "FeatureViewProjection",
     "Field",
+    "OnDemandFeatureView",
     "ParquetSource",
+    "RequestSource",
     "expect",
+    "on_demand_feature_view",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection
 from hitherto.definitions.problems import check_name, here, report
 from hitherto.errors import Location
 
@@ -17,7 +18,7 @@ class FeatureService:
     Args:
         name: Its name (semantics 7).
         features: Feature views, whole (`weather`), in part (`weather[["temperature"]]`), renamed
-            (`weather.with_name("alternate_weather").with_join_key_map({"airport": "alternate"})`).
+            (`weather.with_name("alternate_weather").with_join_key_map({"airport": "alternate"})`); on-demand feature views, whole or in part.
         description, owner, tags: For people; they change nothing.
 
     Raises:
@@ -25,7 +26,9 @@ class FeatureService:
     """
 
     name: str
-    features: Sequence[FeatureView | FeatureViewProjection] = field(kw_only=True)
+    features: Sequence[FeatureView | FeatureViewProjection | OnDemandFeatureView | OnDemandProjection] = field(
+        kw_only=True
+    )
     description: str = field(default="", kw_only=True)
     owner: str | None = field(default=None, kw_only=True)
     tags: Mapping[str, str] = field(default_factory=dict, kw_only=True)
@@ -39,12 +42,12 @@ class FeatureService:
             object.__setattr__(self, "features", ())
             return
         for one in self.features:
-            if not isinstance(one, FeatureView | FeatureViewProjection):
+            if not isinstance(one, FeatureView | FeatureViewProjection | OnDemandFeatureView | OnDemandProjection):
                 report(f"{one!r} is not a feature view.", object=what, location=self.location)
         projections = tuple(
-            FeatureViewProjection(one, location=one.location) if isinstance(one, FeatureView) else one
+            _projection(one)
             for one in self.features
-            if isinstance(one, FeatureView | FeatureViewProjection)
+            if isinstance(one, FeatureView | FeatureViewProjection | OnDemandFeatureView | OnDemandProjection)
         )
         object.__setattr__(self, "features", projections)
         object.__setattr__(self, "tags", dict(self.tags))
@@ -59,9 +62,19 @@ class FeatureService:
             )
 
     @property
-    def projections(self) -> tuple[FeatureViewProjection, ...]:
+    def projections(self) -> tuple[FeatureViewProjection | OnDemandProjection, ...]:
         """The feature views as this service uses them."""
-        return tuple(one for one in self.features if isinstance(one, FeatureViewProjection))
+        return tuple(one for one in self.features if isinstance(one, FeatureViewProjection | OnDemandProjection))
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))
+
+
+def _projection(
+    one: FeatureView | FeatureViewProjection | OnDemandFeatureView | OnDemandProjection,
+) -> FeatureViewProjection | OnDemandProjection:
+    if isinstance(one, FeatureView):
+        return FeatureViewProjection(one, location=one.location)
+    if isinstance(one, OnDemandFeatureView):
+        return OnDemandProjection(one, location=one.location)
+    return one

@@ -7,11 +7,13 @@ import decimal
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from hitherto.definitions import on_demand_rules
 from hitherto.definitions.collection import Definitions
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureViewProjection
 from hitherto.definitions.field import Field
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection
 from hitherto.errors import Location, Problem
 from hitherto.types import Bool, Bytes, DataType, Date, DecimalType, ListType, String, Timestamp
 
@@ -24,6 +26,7 @@ def check(definitions: Definitions) -> tuple[Problem, ...]:
     - A name that a service gives to a view (`with_name`) means one thing, and no other view.
     - An entity column that several keys of a service are taken from has one type.
     - A check fits the type of its field.
+    - What `on_demand_rules` says of on-demand feature views.
     """
     return (
         *_one_type_per_join_key(definitions),
@@ -31,6 +34,7 @@ def check(definitions: Definitions) -> tuple[Problem, ...]:
         *_one_meaning_per_alias(definitions),
         *_one_type_per_entity_column(definitions),
         *_checks_that_fit(definitions),
+        *on_demand_rules.check(definitions),
     )
 
 
@@ -82,33 +86,59 @@ def _one_definition_per_name(definitions: Definitions) -> Iterator[Problem]:
                 )
     for service in definitions.feature_services.values():
         for projection in service.projections:
-            known_view = definitions.feature_views.get(projection.view.name)
-            if known_view is not None and known_view != projection.view:
-                yield two_definitions("feature view", known_view.name, known_view.location, projection.view.location)
+            yield from _other_than(_known(definitions, projection), projection.view, projection)
+    request_sources: dict[str, Any] = {}
+    for on_demand in definitions.on_demand_feature_views.values():
+        for projection in on_demand.projections:
+            yield from _other_than(_known(definitions, projection), projection.view, projection)
+        for source in on_demand.request_sources:
+            first = request_sources.setdefault(source.name, source)
+            if first != source:
+                yield two_definitions("request source", source.name, first.location, source.location)
+
+
+def _known(definitions: Definitions, projection: FeatureViewProjection | OnDemandProjection) -> Any:
+    """The collected view of a projection's name."""
+    if isinstance(projection, OnDemandProjection):
+        return definitions.on_demand_feature_views.get(projection.name)
+    return definitions.feature_views.get(projection.view.name)
+
+
+def _other_than(known: Any, view: Any, projection: FeatureViewProjection | OnDemandProjection) -> Iterator[Problem]:
+    if known is not None and known != view:
+        kind = "on-demand feature view" if isinstance(projection, OnDemandProjection) else "feature view"
+        yield two_definitions(kind, known.name, known.location, view.location)
+
+
+def _users(definitions: Definitions) -> Iterator[tuple[str, FeatureService | OnDemandFeatureView]]:
+    """Who takes features of views: (what it is called in messages, it)."""
+    yield from ((f"feature service {one.name!r}", one) for one in definitions.feature_services.values())
+    yield from ((f"on-demand feature view {one.name!r}", one) for one in definitions.on_demand_feature_views.values())
 
 
 def _one_meaning_per_alias(definitions: Definitions) -> Iterator[Problem]:
-    seen: dict[str, tuple[FeatureViewProjection, FeatureService]] = {}
-    for service in definitions.feature_services.values():
-        for projection in service.projections:
-            if projection.alias in (None, projection.view.name):
+    seen: dict[str, tuple[FeatureViewProjection, str]] = {}
+    for what, user in _users(definitions):
+        for projection in user.projections:
+            if isinstance(projection, OnDemandProjection) or projection.alias in (None, projection.view.name):
                 continue
-            what = f"feature service {service.name!r}"
-            other_view = definitions.feature_views.get(projection.name)
+            other_view = definitions.feature_views.get(projection.name) or definitions.on_demand_feature_views.get(
+                projection.name
+            )
             if other_view is not None:
                 yield Problem(
                     f"it calls feature view {projection.view.name!r} {projection.name!r}, which is the name of another view "
                     f"({other_view.location or 'unknown place'}); choose another name in .with_name(...).",
                     what,
-                    projection.location or service.location,
+                    projection.location or user.location,
                 )
-            first, owner = seen.setdefault(projection.name, (projection, service))
+            first, owner = seen.setdefault(projection.name, (projection, what))
             if (first.view.name, first.key_columns) != (projection.view.name, projection.key_columns):
                 yield Problem(
-                    f"it uses the name {projection.name!r} for {_use(projection)}, but feature service {owner.name!r} "
+                    f"it uses the name {projection.name!r} for {_use(projection)}, but {owner} "
                     f"({first.location or 'unknown place'}) uses it for {_use(first)}; choose another name in .with_name(...).",
                     what,
-                    projection.location or service.location,
+                    projection.location or user.location,
                 )
 
 
@@ -118,9 +148,9 @@ def _use(projection: FeatureViewProjection) -> str:
 
 
 def _one_type_per_entity_column(definitions: Definitions) -> Iterator[Problem]:
-    for service in definitions.feature_services.values():
+    for what, user in _users(definitions):
         seen: dict[str, tuple[DataType, str]] = {}
-        for projection in service.projections:
+        for projection in _read_for(user):
             for key, column in projection.key_columns.items():
                 kind = projection.view.join_keys[key]
                 known, owner = seen.setdefault(column, (kind, projection.name))
@@ -128,9 +158,25 @@ def _one_type_per_entity_column(definitions: Definitions) -> Iterator[Problem]:
                     yield Problem(
                         f"the entity column {column!r} would be {known!r} for {owner!r} and {kind!r} for {projection.name!r}; "
                         "map one of them to another column with .with_join_key_map(...).",
-                        f"feature service {service.name!r}",
-                        projection.location or service.location,
+                        what,
+                        projection.location or user.location,
                     )
+
+
+def _read_for(user: FeatureService | OnDemandFeatureView) -> Iterator[FeatureViewProjection]:
+    """The feature views that are read for a service or an on-demand view, those behind its on-demand views included."""
+    waiting: list[FeatureService | OnDemandFeatureView] = [user]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        for projection in one.projections:
+            if isinstance(projection, OnDemandProjection):
+                waiting.append(projection.view)
+            else:
+                yield projection
 
 
 # -- checks and types ------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """The lineage as a graph: where data comes from, what depends on it, by the name of anything that is in it.
 
 source file -> source -> view version -> segment -> online generation; view version -> feature view -> feature service;
-segment and view version -> training set. Arrows that a run drew carry its id, so that a walk from a segment, a training set
+feature view and request source -> on-demand feature view -> feature service; segment, view version and on-demand feature view ->
+training set. Arrows that a run drew carry its id, so that a walk from a segment, a training set
 or a file follows only the runs that had to do with it.
 """
 
@@ -14,6 +15,8 @@ from functools import cached_property
 from typing import Any
 
 from hitherto.definitions.collection import Definitions
+from hitherto.definitions.feature_service import FeatureService
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection
 from hitherto.errors import UnknownNameError
 from hitherto.lineage import rendering
 from hitherto.lineage.impact import Impact, impact_of
@@ -145,7 +148,7 @@ class Lineage:
         """The names to suggest from: files for what looks like a path, runs for what looks like one, else objects."""
         if _RUN_ID.fullmatch(name):
             return list(self._names["segment"])
-        kinds = ["feature_view", "feature_service", "source", "training_set", "view_version"]
+        kinds = ["feature_view", "on_demand_view", "feature_service", "source", "training_set", "view_version"]
         if "/" in name or "." in name:
             kinds.append("source_file")
         return [one for kind in kinds for one in self._names[kind]]
@@ -231,15 +234,24 @@ def build(
             for source in definitions.feature_views[view].all_sources.values():
                 collected[Node("source", source.name), version] = set()
     aliases: dict[str, str] = {}
-    for service in definitions.feature_services.values():
-        for projection in service.projections:
-            view_node = Node("feature_view", projection.view.name)
-            collected.setdefault((view_node, Node("feature_service", service.name)), set())
-            aliases[projection.name] = projection.view.name
+    for node, user in _users(definitions):
+        for projection in user.projections:
+            kind = "on_demand_view" if isinstance(projection, OnDemandProjection) else "feature_view"
+            collected.setdefault((Node(kind, projection.view.name), node), set())
+            if kind == "feature_view":
+                aliases[projection.name] = projection.view.name
+        if isinstance(user, OnDemandFeatureView):
+            collected.update({(Node("request_source", one.name), node): set() for one in user.request_sources})
     defined = {Node("source", name) for name in definitions.sources}
     nodes = frozenset(node for ends in collected for node in ends) | defined
     drawn = {ends: frozenset(runs) for ends, runs in collected.items()}
     return Lineage(nodes, drawn, dict(details or {}), aliases=aliases)
+
+
+def _users(definitions: Definitions) -> Iterable[tuple[Node, FeatureService | OnDemandFeatureView]]:
+    """What takes features of views: feature services and on-demand feature views."""
+    yield from ((Node("feature_service", one.name), one) for one in definitions.feature_services.values())
+    yield from ((Node("on_demand_view", one.name), one) for one in definitions.on_demand_feature_views.values())
 
 
 def _newest_versions(nodes: Iterable[Node]) -> dict[str, int]:

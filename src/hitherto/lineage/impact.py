@@ -9,7 +9,7 @@ from typing import Any
 
 from hitherto.lineage.nodes import KINDS, Node, shown
 
-_LISTED = ("feature_view", "view_version", "feature_service", "training_set", "generation")
+_LISTED = ("feature_view", "on_demand_view", "view_version", "feature_service", "training_set", "generation")
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Impact:
 
     of: tuple[str, ...]
     feature_views: tuple[str, ...]
+    on_demand_views: tuple[str, ...]
     view_versions: tuple[str, ...]
     feature_services: tuple[str, ...]
     training_sets: tuple[str, ...]
@@ -30,6 +31,7 @@ class Impact:
     def _listed(self) -> dict[str, tuple[str, ...]]:
         return {
             "feature_view": self.feature_views,
+            "on_demand_view": self.on_demand_views,
             "view_version": self.view_versions,
             "feature_service": self.feature_services,
             "training_set": self.training_sets,
@@ -70,6 +72,7 @@ def impact_of(focus: Iterable[Node], reached: Iterable[Node]) -> Impact:
     return Impact(
         of=tuple(str(node) for node in own[:1]),
         feature_views=by_kind["feature_view"],
+        on_demand_views=by_kind["on_demand_view"],
         view_versions=by_kind["view_version"],
         feature_services=by_kind["feature_service"],
         training_sets=by_kind["training_set"],

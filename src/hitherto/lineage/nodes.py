@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 KINDS = {
     "feature_view": "feature view",
+    "on_demand_view": "on-demand feature view",
     "feature_service": "feature service",
     "source": "source",
+    "request_source": "request source",
     "training_set": "training set",
     "view_version": "view version",
     "segment": "segment",

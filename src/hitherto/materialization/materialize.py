@@ -52,10 +52,15 @@ def request(context: RunContext, *, start: int | None, end: int | None, incremen
 
 
 def newest_versions(context: RunContext, names: Sequence[str] | None) -> list[ViewVersion]:
-    """The newest version of each deployed view, or of these. Raises UnknownNameError."""
-    known = context.registry.snapshot().definitions.feature_views
+    """The newest version of each deployed view, or of these. Raises UnknownNameError, UsageError for an on-demand view."""
+    definitions = context.registry.snapshot().definitions
+    known = definitions.feature_views
     names = [names] if isinstance(names, str) else names
     for name in names or ():
+        if name in definitions.on_demand_feature_views:
+            raise UsageError(
+                f"{name!r} is an on-demand feature view: it is computed when it is asked for, so no run computes it."
+            )
         if name not in known:
             raise UnknownNameError("feature view", name, known)
     return [context.registry.view_versions(name)[-1] for name in (names if names is not None else known)]

@@ -94,3 +94,12 @@ def preview(
         warning = foresight.look(con, source_rows, interval, limit=limit) if run_again else None
     report = PreviewReport(staged.rows_read, staged.rows_quarantined, staged.checks, warning)
     return Preview(rows, quarantined, report)
+
+
+def repo_of(view: FeatureView) -> Path:
+    """The repo that a view was defined in: the nearest folder with hitherto.toml, else that of the file, else this one."""
+    file = Path(view.location.file) if view.location else Path()
+    if not file.is_file():
+        return Path.cwd()
+    parents = file.absolute().parents
+    return next((folder for folder in parents if (folder / "hitherto.toml").is_file()), parents[0])

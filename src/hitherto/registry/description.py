@@ -10,17 +10,19 @@ from hitherto.definitions.aggregation import Aggregation, WindowedFeature
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
-from hitherto.definitions.feature_view import FeatureView
+from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection
 from hitherto.definitions.source import ParquetSource
 from hitherto.timeline import duration_text
 
 Lines = dict[str, str]
 ORDER = "order of "
 """How the lines begin that tell an order of names."""
+_HASH_SHOWN = 24
 
 
-def describe(definition: Entity | ParquetSource | FeatureView | FeatureService) -> Lines:
+def describe(definition: Entity | ParquetSource | FeatureView | OnDemandFeatureView | FeatureService) -> Lines:
     """All that can differ between two definitions of one name, except where they stand.
 
     Two definitions are equal when their lines are; what is not set has no line.
@@ -31,6 +33,8 @@ def describe(definition: Entity | ParquetSource | FeatureView | FeatureService) 
         return _source(definition)
     if isinstance(definition, FeatureView):
         return _view(definition)
+    if isinstance(definition, OnDemandFeatureView):
+        return _on_demand_view(definition)
     return _service(definition)
 
 
@@ -139,16 +143,34 @@ def _field(field: Field, label: str) -> Lines:
     }
 
 
+def _on_demand_view(view: OnDemandFeatureView) -> Lines:
+    lines = {f"input {one.name}": _projection(one) for one in view.projections}
+    for source in view.request_sources:
+        for field in source.schema:
+            lines |= _field(field, f"request {source.name} field")
+        lines |= _order(f"request fields of {source.name}", source.feature_names)
+        lines |= _set({f"description of {source.name}": source.description})
+    lines |= _order("inputs", [one.name for one in (*view.projections, *view.request_sources)])
+    for field in view.schema:
+        lines |= _field(field, "feature")
+    lines |= _order("features", view.feature_names)
+    lines |= {"mode": view.mode, "function": view.import_path, "parameters": ", ".join(view.parameters)}
+    # Of the hash so much that two functions do not share it.
+    return lines | {"source of the function": f"sha256 {view.source_hash[:_HASH_SHOWN]}"} | _people(view)
+
+
 def _service(service: FeatureService) -> Lines:
-    lines: Lines = {}
-    for projection in service.projections:
-        # The features stand in full, because the view's own are what a service without a choice takes.
-        text = ", ".join(projection.feature_names)
-        if projection.alias is not None:
-            text += f" of {projection.view.name}"
-        mapped = ", ".join(f"{key} from {column}" for key, column in projection.join_key_map.items() if key != column)
-        lines[f"view {projection.name}"] = f"{text} ({mapped})" if mapped else text
+    lines = {f"view {one.name}": _projection(one) for one in service.projections}
     return {**lines, **_order("views", [one.name for one in service.projections]), **_people(service)}
+
+
+def _projection(projection: FeatureViewProjection | OnDemandProjection) -> str:
+    # The features stand in full, because the view's own are what is taken without a choice.
+    text = ", ".join(projection.feature_names)
+    if projection.alias is not None:
+        text += f" of {projection.view.name}"
+    mapped = ", ".join(f"{key} from {column}" for key, column in projection.join_key_map.items() if key != column)
+    return f"{text} ({mapped})" if mapped else text
 
 
 def _people(definition: Any) -> Lines:

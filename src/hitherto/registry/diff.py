@@ -32,7 +32,7 @@ class Change:
     """What happens to one object."""
 
     kind: str
-    """entity, source, feature view or feature service."""
+    """entity, source, feature view, on-demand feature view or feature service."""
     name: str
     action: Action
     details: tuple[str, ...] = ()
@@ -135,6 +135,8 @@ def compare(
             changes.append(Change("feature view", name, "remove", details, affects=touched.by_view(name)))
         else:
             changes.append(_view_change(before, after, versions.get(name), published.get(name), touched))
+    before_demand, after_demand = deployed.on_demand_feature_views, wanted.on_demand_feature_views
+    changes += _plain_changes("on-demand feature view", before_demand, after_demand, touched.by_view)
     changes += _plain_changes("feature service", deployed.feature_services, wanted.feature_services, lambda _: ())
     return Plan(serial, tuple(changes))
 
@@ -271,15 +273,34 @@ class _Touched:
         self._training_sets = training_sets
 
     def by_view(self, name: str) -> tuple[str, ...]:
-        """The services and training sets that take features of a view."""
+        """The on-demand views, services and training sets that take features of a view, whatever lies between."""
+        names = dict.fromkeys([name, *self._built_on(name)])
         services = {
             service.name: None
             for definitions in self._definitions
             for service in definitions.feature_services.values()
-            if any(projection.view.name == name for projection in service.projections)
+            if any(projection.view.name in names for projection in service.projections)
         }
-        sets = sorted(label for label, views in self._training_sets.items() if name in views)
-        return (*(f"feature service {one}" for one in services), *(f"training set {one}" for one in sets))
+        sets = sorted(label for label, views in self._training_sets.items() if names.keys() & views)
+        return (
+            *(f"on-demand feature view {one}" for one in names if one != name),
+            *(f"feature service {one}" for one in services),
+            *(f"training set {one}" for one in sets),
+        )
+
+    def _built_on(self, name: str) -> list[str]:
+        """The on-demand views that are built on a view, directly or over others."""
+        found: list[str] = []
+        waiting = [name]
+        while waiting:
+            inner = waiting.pop(0)
+            for definitions in self._definitions:
+                for view in definitions.on_demand_feature_views.values():
+                    takes = any(one.view.name == inner for one in view.projections)
+                    if takes and view.name not in (*found, name):
+                        found.append(view.name)
+                        waiting.append(view.name)
+        return found
 
     def by_entity(self, name: str) -> tuple[str, ...]:
         """The views with an entity, and what takes their features."""

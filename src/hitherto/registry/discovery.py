@@ -21,9 +21,11 @@ from hitherto.definitions.entity import Entity
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection, RequestSource
 from hitherto.definitions.problems import collecting
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import DefinitionError, Location, Problem
+from hitherto.on_demand import rules as on_demand_rules
 from hitherto.registry import json_format
 
 # Loading changes sys.path and sys.modules for a moment: one at a time.
@@ -55,7 +57,7 @@ def load(repo: Path) -> Definitions:
         found = _unfold(one for module in _loaded(folder) for one in _module_objects(module))
     _move(found, _shown)
     definitions, doubles = _gather(found)
-    _raise([*problems, *doubles, *rules.check(definitions), *_unstorable(definitions)], definitions)
+    _raise([*problems, *doubles, *_checked(definitions)], definitions)
     # Relative to the repo, so that the registry means the same on another machine.
     _move(found, lambda file: os.path.relpath(file, folder) if _is_within(os.path.abspath(file), folder) else file)
     return definitions
@@ -75,12 +77,13 @@ def collect(objects: Iterable[Any]) -> Definitions:
     _raise(
         [
             *(
-                Problem(f"{one!r} is not an entity, a source, a feature view or a feature service.")
+                Problem(
+                    f"{one!r} is not an entity, a source, a feature view, an on-demand feature view or a feature service."
+                )
                 for one in strangers
             ),
             *doubles,
-            *rules.check(definitions),
-            *_unstorable(definitions),
+            *_checked(definitions),
         ],
         definitions,
     )
@@ -231,7 +234,9 @@ def _is_within(path: str, folder: Path) -> bool:
 
 # -- collecting ------------------------------------------------------------------------------------------------------
 
-_KINDS = (Entity, ParquetSource, FeatureView, FeatureViewProjection, FeatureService)
+_VIEWS = (FeatureView, FeatureViewProjection, OnDemandFeatureView, OnDemandProjection)
+# A request source is no object of the registry by itself: it stands in the on-demand views that take it.
+_KINDS = (Entity, ParquetSource, *_VIEWS, RequestSource, FeatureService)
 
 
 def _module_objects(module: ModuleType) -> Iterator[Any]:
@@ -248,27 +253,27 @@ def _gather(objects: Iterable[Any]) -> tuple[Definitions, list[Problem]]:
     entities: dict[str, Entity] = {}
     sources: dict[str, ParquetSource] = {}
     views: dict[str, FeatureView] = {}
+    on_demand: dict[str, OnDemandFeatureView] = {}
     services: dict[str, FeatureService] = {}
+    tables: dict[type, tuple[str, dict[str, Any]]] = {
+        Entity: ("entity", entities),
+        ParquetSource: ("source", sources),
+        FeatureView: ("feature view", views),
+        OnDemandFeatureView: ("on-demand feature view", on_demand),
+        FeatureService: ("feature service", services),
+    }
     problems: list[Problem] = []
     for one in objects:
         if isinstance(one, FeatureView) and not isinstance(one.source, ParquetSource):
             continue  # it has said so itself when it was built
-        kind, table = _table(one, entities, sources, views, services)
+        if isinstance(one, RequestSource):
+            continue
+        kind, table = tables[type(one)]
         known = table.setdefault(one.name, one)
         if known is not one and known != one:
             hint = "Give one of them another name=." if kind == "source" else ""
             problems.append(rules.two_definitions(kind, one.name, known.location, one.location, hint))
-    return Definitions(entities, sources, views, services), problems
-
-
-def _table(one: Any, entities: Any, sources: Any, views: Any, services: Any) -> tuple[str, dict[str, Any]]:
-    if isinstance(one, Entity):
-        return "entity", entities
-    if isinstance(one, ParquetSource):
-        return "source", sources
-    if isinstance(one, FeatureView):
-        return "feature view", views
-    return "feature service", services
+    return Definitions(entities, sources, views, on_demand, services), problems
 
 
 def _unfold(objects: Iterable[Any]) -> list[Any]:
@@ -281,10 +286,10 @@ def _unfold(objects: Iterable[Any]) -> list[Any]:
         if isinstance(one, FeatureView):
             for part in (*one.entities, *_sources_of(one)):
                 visit(part)
-        elif isinstance(one, FeatureViewProjection):
+        elif isinstance(one, FeatureViewProjection | OnDemandProjection):
             visit(one.view)
             return
-        elif isinstance(one, FeatureService):
+        elif isinstance(one, FeatureService | OnDemandFeatureView):
             for projection in one.projections:
                 visit(projection)
         if isinstance(one, _KINDS):
@@ -298,6 +303,12 @@ def _unfold(objects: Iterable[Any]) -> list[Any]:
 def _sources_of(view: FeatureView) -> Sequence[ParquetSource]:
     """A view's sources; none of one that has said itself that it has none."""
     return [source for source in view.all_sources.values() if isinstance(source, ParquetSource)]
+
+
+def _checked(definitions: Definitions) -> Iterator[Problem]:
+    yield from rules.check(definitions)
+    yield from on_demand_rules.check(definitions)
+    yield from _unstorable(definitions)
 
 
 def _unstorable(definitions: Definitions) -> Iterator[Problem]:
@@ -369,8 +380,12 @@ def _parts(definition: Any) -> Sequence[Any]:
             *definition.aggregations,
             *definition.expect,
         )
-    if isinstance(definition, FeatureViewProjection):
+    if isinstance(definition, FeatureViewProjection | OnDemandProjection):
         return (definition.view,)
+    if isinstance(definition, OnDemandFeatureView):
+        return (*definition.sources, *definition.schema)
+    if isinstance(definition, RequestSource):
+        return definition.schema
     if isinstance(definition, FeatureService):
         return definition.projections
     return definition.expect if isinstance(definition, Field) else ()

@@ -1,7 +1,7 @@
 """Definitions as JSON and back: the only serialiser. No pickle, no code.
 
 Types are written as their `repr`, durations as microseconds, other values of checks with a tag (`{"$date": "2013-01-01"}`).
-A service names its views; everything else stands by itself. Locations are kept, and are no part of any comparison or hash.
+A service names its views, and so does an on-demand view; everything else stands by itself. Locations are kept, and are no part of any comparison or hash.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
+from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection, RequestSource
 from hitherto.definitions.problems import collecting
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import DefinitionError, Location, Problem, RegistryError
@@ -29,7 +30,17 @@ from hitherto.timeline import micros
 from hitherto.types import parse
 
 Definition = (
-    Entity | ParquetSource | Field | Expectation | Aggregation | FeatureView | FeatureViewProjection | FeatureService
+    Entity
+    | ParquetSource
+    | Field
+    | Expectation
+    | Aggregation
+    | FeatureView
+    | FeatureViewProjection
+    | RequestSource
+    | OnDemandFeatureView
+    | OnDemandProjection
+    | FeatureService
 )
 Document = dict[str, Any]
 
@@ -56,12 +67,12 @@ def to_json(definition: Definition | Definitions, *, locations: bool = True) -> 
     return document
 
 
-def from_json(document: Mapping[str, Any], *, views: Mapping[str, FeatureView] | None = None) -> Any:
+def from_json(document: Mapping[str, Any], *, views: Views | None = None) -> Any:
     """The definition that `to_json` wrote.
 
     Args:
         document: What `to_json` returned, also after a trip through JSON text.
-        views: Where a service (or a projection) finds the views that it names.
+        views: Where a service, an on-demand view or a projection finds the views that it names.
 
     Raises:
         RegistryError: The document is not a definition.
@@ -138,6 +149,7 @@ def definitions_hash(definitions: Definitions | Iterable[Definition]) -> str:
             *definitions.entities.values(),
             *definitions.sources.values(),
             *definitions.feature_views.values(),
+            *definitions.on_demand_feature_views.values(),
             *definitions.feature_services.values(),
         )
     return hashlib.sha256("\n".join(sorted(comparable(one) for one in definitions)).encode()).hexdigest()
@@ -152,6 +164,9 @@ def _definitions_to_json(definitions: Definitions, locations: bool) -> Document:
         "entities": [to_json(one, locations=locations) for one in definitions.entities.values()],
         "sources": [to_json(one, locations=locations) for one in definitions.sources.values()],
         "feature_views": [to_json(one, locations=locations) for one in definitions.feature_views.values()],
+        "on_demand_feature_views": [
+            to_json(one, locations=locations) for one in definitions.on_demand_feature_views.values()
+        ],
         "feature_services": [to_json(one, locations=locations) for one in definitions.feature_services.values()],
     }
 
@@ -257,6 +272,33 @@ def _write_projection(projection: FeatureViewProjection, locations: bool) -> Doc
     }
 
 
+def _write_request_source(source: RequestSource, locations: bool) -> Document:
+    return {
+        "name": source.name,
+        "schema": [to_json(one, locations=locations) for one in source.schema],
+        "description": source.description,
+    }
+
+
+def _write_on_demand_view(view: OnDemandFeatureView, locations: bool) -> Document:
+    return {
+        "name": view.name,
+        "sources": [to_json(one, locations=locations) for one in (*view.projections, *view.request_sources)],
+        "schema": [to_json(one, locations=locations) for one in view.schema],
+        "mode": view.mode,
+        "parameters": list(view.parameters),
+        "import_path": view.import_path,
+        "source_hash": view.source_hash,
+        "description": view.description,
+        "owner": view.owner,
+        "tags": dict(view.tags),
+    }
+
+
+def _write_on_demand_projection(projection: OnDemandProjection, locations: bool) -> Document:
+    return {"view": projection.name, "features": None if projection.features is None else list(projection.features)}
+
+
 def _write_service(service: FeatureService, locations: bool) -> Document:
     return {
         "name": service.name,
@@ -275,6 +317,9 @@ _WRITERS: dict[type, tuple[str, Callable[[Any, bool], Document]]] = {
     Aggregation: ("aggregation", _write_aggregation),
     FeatureView: ("feature_view", _write_view),
     FeatureViewProjection: ("projection", _write_projection),
+    RequestSource: ("request_source", _write_request_source),
+    OnDemandFeatureView: ("on_demand_feature_view", _write_on_demand_view),
+    OnDemandProjection: ("on_demand_projection", _write_on_demand_projection),
     FeatureService: ("feature_service", _write_service),
 }
 
@@ -333,17 +378,40 @@ _TAGS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
 
 # -- reading ---------------------------------------------------------------------------------------------------------
 
-Views = Mapping[str, FeatureView]
+Views = Mapping[str, FeatureView | OnDemandFeatureView]
 
 
 def _definitions_from_json(document: Mapping[str, Any]) -> Definitions:
     views = {one["name"]: _read_view(one, {}) for one in document["feature_views"]}
+    on_demand = _on_demand_views_from_json(document["on_demand_feature_views"], views)
+    every: Views = {**views, **on_demand}
     return Definitions(
         entities={one["name"]: _read_entity(one, {}) for one in document["entities"]},
         sources={one["name"]: _read_source(one, {}) for one in document["sources"]},
         feature_views=views,
-        feature_services={one["name"]: _read_service(one, views) for one in document["feature_services"]},
+        on_demand_feature_views=on_demand,
+        feature_services={one["name"]: _read_service(one, every) for one in document["feature_services"]},
     )
+
+
+def _on_demand_views_from_json(
+    documents: Iterable[Mapping[str, Any]], views: Mapping[str, FeatureView]
+) -> dict[str, OnDemandFeatureView]:
+    """On-demand views in the order of their documents, each read after those that it is built on."""
+    waiting = {one["name"]: one for one in documents}
+    every: dict[str, FeatureView | OnDemandFeatureView] = dict(views)
+    read: dict[str, OnDemandFeatureView] = {}
+    while len(read) < len(waiting):
+        ready = [
+            name
+            for name, one in waiting.items()
+            if name not in read and all(source.get("view") in (None, *every) for source in one["sources"])
+        ]
+        if not ready:
+            raise ValueError("on-demand feature views are built on each other, or on views that are not there")
+        for name in ready:
+            every[name] = read[name] = _read_on_demand_view(waiting[name], every)
+    return {name: read[name] for name in waiting}
 
 
 def _location(document: Mapping[str, Any]) -> Location | None:
@@ -446,9 +514,11 @@ def _read_sources(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_projection(document: Mapping[str, Any], views: Views) -> FeatureViewProjection:
-    features = document["features"]
+    features, view = document["features"], views[document["view"]]
+    if not isinstance(view, FeatureView):
+        raise TypeError(f"{view.name!r} is no feature view")
     return FeatureViewProjection(
-        views[document["view"]],
+        view,
         alias=document["alias"],
         join_key_map=document["join_key_map"],
         features=None if features is None else tuple(features),
@@ -456,10 +526,42 @@ def _read_projection(document: Mapping[str, Any], views: Views) -> FeatureViewPr
     )
 
 
+def _read_request_source(document: Mapping[str, Any], views: Views) -> RequestSource:
+    return RequestSource(
+        document["name"],
+        schema=[_read_field(one, views) for one in document["schema"]],
+        description=document["description"],
+        location=_location(document),
+    )
+
+
+def _read_on_demand_view(document: Mapping[str, Any], views: Views) -> OnDemandFeatureView:
+    return OnDemandFeatureView(
+        document["name"],
+        sources=[from_json(one, views=views) for one in document["sources"]],
+        schema=[_read_field(one, views) for one in document["schema"]],
+        mode=document["mode"],
+        parameters=document["parameters"],
+        import_path=document["import_path"],
+        source_hash=document["source_hash"],
+        description=document["description"],
+        owner=document["owner"],
+        tags=document["tags"],
+        location=_location(document),
+    )
+
+
+def _read_on_demand_projection(document: Mapping[str, Any], views: Views) -> OnDemandProjection:
+    features, view = document["features"], views[document["view"]]
+    if not isinstance(view, OnDemandFeatureView):
+        raise TypeError(f"{view.name!r} is no on-demand feature view")
+    return OnDemandProjection(view, None if features is None else tuple(features), location=_location(document))
+
+
 def _read_service(document: Mapping[str, Any], views: Views) -> FeatureService:
     return FeatureService(
         document["name"],
-        features=[_read_projection(one, views) for one in document["features"]],
+        features=[from_json(one, views=views) for one in document["features"]],
         description=document["description"],
         owner=document["owner"],
         tags=document["tags"],
@@ -495,5 +597,8 @@ _READERS: dict[str, Callable[[Mapping[str, Any], Views], Any]] = {
     "aggregation": _read_aggregation,
     "feature_view": _read_view,
     "projection": _read_projection,
+    "request_source": _read_request_source,
+    "on_demand_feature_view": _read_on_demand_view,
+    "on_demand_projection": _read_on_demand_projection,
     "feature_service": _read_service,
 }

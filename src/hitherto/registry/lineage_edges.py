@@ -34,7 +34,7 @@ def views_of_training_sets(edges: Iterable[Edge]) -> dict[str, frozenset[str]]:
     """Training set (`name@version`) -> the views that it was built from."""
     views: dict[str, set[str]] = {}
     for edge in edges:
-        if (edge.from_kind, edge.to_kind) == ("view_version", "training_set"):
+        if edge.from_kind in ("view_version", "on_demand_view") and edge.to_kind == "training_set":
             views.setdefault(edge.to_name, set()).add(edge.from_name.partition("@")[0])
     return {name: frozenset(found) for name, found in views.items()}
 

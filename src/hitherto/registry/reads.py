@@ -18,6 +18,7 @@ KINDS = {
     "entity": "entities",
     "source": "sources",
     "feature_view": "feature_views",
+    "on_demand_feature_view": "on_demand_feature_views",
     "feature_service": "feature_services",
 }
 """Kind of a definition in its table and its JSON -> where Definitions keeps it."""

@@ -164,7 +164,7 @@ class TrainingSetRecord:
 class Edge:
     """One arrow of the lineage: what came from what, by which run (None: not by a run).
 
-    Kinds: source_file, source, view_version (`view@1`), segment, generation (`view@1#3`), training_set (`name@1`).
+    Kinds: source_file, source, view_version (`view@1`), segment, generation (`view@1#3`), training_set (`name@1`), on_demand_view.
     """
 
     from_kind: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hitherto.definitions.collection import Definitions
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.definitions.feature_view import FeatureView
-from hitherto.errors import UnknownNameError
+from hitherto.errors import UnknownNameError, UsageError
 
 _VERSION_DIGITS = 10
 
@@ -45,10 +45,16 @@ class Snapshot:
 
         Raises:
             UnknownNameError: With the nearest known name.
+            UsageError: It is an on-demand feature view, which has no versions.
         """
         plain, at, number = name.partition("@")
+        on_demand = self.definitions.on_demand_feature_views
+        if plain in on_demand:
+            raise UsageError(
+                f"{plain!r} is an on-demand feature view: it is computed when it is asked for, so it has neither versions nor rows."
+            )
         if plain not in self.views:
-            raise UnknownNameError("feature view", plain, self.views)
+            raise UnknownNameError("feature view", plain, (*self.views, *on_demand))
         if not at:
             return self.views[plain]
         # No version has ten digits, and Python refuses to read a number of thousands.

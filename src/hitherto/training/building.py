@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hitherto.timeline import Clock, instant
 from hitherto.training import manifest
 from hitherto.training.entity_rows import check_columns
 from hitherto.training.request import AsAsked, Missing, build_plan
+from hitherto.training.retrieval import retrieve
 from hitherto.training.training_set import TrainingRequest, TrainingSet
 from hitherto.types import is_name
 
@@ -63,6 +64,16 @@ def build(
     check_columns(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=plan.view_names)
     request = TrainingRequest(entity, plan, options.missing, paths)
     return _training_set(context, request)
+
+
+def answers(
+    context: TrainingContext, entity: pa.Table, features: Sequence[str] | FeatureService, *, timestamp_field: str
+) -> tuple[Mapping[str, Any], pa.Table]:
+    """Values and statuses of entity rows, for parity: lookups do not know of ranges that were never published."""
+    plan = build(context, entity, features, Options(True, timestamp_field)).request.plan
+    plan = replace(plan, reads=tuple(replace(read, missing=()) for read in plan.reads))
+    answer = retrieve(plan, entity, limits=context.limits, missing="null")
+    return answer.columns, answer.statuses(plan)
 
 
 def _training_set(context: TrainingContext, request: TrainingRequest) -> TrainingSet:

@@ -66,6 +66,7 @@ def test_module_level_objects_of_all_files_are_collected(repo):
         "entities": ["airport"],
         "sources": ["weather"],
         "feature_views": ["airport_weather"],
+        "on_demand_feature_views": [],
         "feature_services": [],
     }
     assert loaded.feature_views["airport_weather"].entities[0] is loaded.entities["airport"]
@@ -83,6 +84,7 @@ def test_an_empty_folder_has_no_definitions(repo):
         "entities": [],
         "sources": [],
         "feature_views": [],
+        "on_demand_feature_views": [],
         "feature_services": [],
     }
 
@@ -315,6 +317,7 @@ def test_objects_of_a_notebook_bring_what_they_are_made_of():
         "entities": ["airport", "pair"],
         "sources": ["weather", "all_of_it"],
         "feature_views": ["airport_weather", "everything"],
+        "on_demand_feature_views": [],
         "feature_services": ["delay_model"],
     }
     assert collected.feature_views["airport_weather"] is VIEW

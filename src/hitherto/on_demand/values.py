@@ -1,0 +1,195 @@
+"""What a function gave, as values of the declared types: numbers become others only where none is changed by it. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as at
+
+from hitherto.encoding.row_codec import decode_column, encode_fragment
+from hitherto.errors import UsageError
+from hitherto.types import (
+    INTEGER_RANGES,
+    Bool,
+    Bytes,
+    DataType,
+    Date,
+    DecimalType,
+    Float32,
+    Float64,
+    ListType,
+    String,
+    StructType,
+    Timestamp,
+)
+
+MISSING: Any = object()
+"""Stands for what a function did not give; it is of no type."""
+_NONE = type(None)
+_PLAIN = {Bool: bool, Float64: float, String: str, Bytes: bytes, Date: date}
+_REFUSED = (UsageError, TypeError, ValueError, ArithmeticError, AttributeError)
+
+
+def conform(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """Values as those of a declared type, as a lookup decodes them, and the rows whose value is none; these are None.
+
+    An integer may be a float without fraction, a float an integer that it holds exactly; Float32 is rounded to; a time without a
+    zone is UTC.
+
+    >>> from hitherto.types import Int64
+    >>> conform(Int64, [1, 2.0, 2.5, None])
+    ([1, 2, None, None], [2])
+    """
+    if _fits(kind, values):
+        return list(values), []
+    taken: list[Any] = []
+    refused: list[int] = []
+    for row, value in enumerate(values):
+        try:
+            taken.append(None if value is None else _conformed(kind, value))
+        except _REFUSED:
+            taken.append(None)
+            refused.append(row)
+    return taken, refused
+
+
+def _fits(kind: DataType, values: Sequence[Any]) -> bool:
+    """Whether all values are of the type already, seen without a step of Python for each."""
+    found = set(map(type, values)) - {_NONE}
+    if not found:
+        return True
+    if kind in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[kind]
+        numbers = [value for value in values if value is not None] if None in values else values
+        return found == {int} and low <= min(numbers) and max(numbers) <= high
+    if kind == String:
+        # A half of a surrogate pair is no text that could be written.
+        return found == {str} and _is_unicode(values)
+    if kind == Timestamp:
+        return found == {datetime} and all(value is None or value.tzinfo is UTC for value in values)
+    return found == {_PLAIN.get(kind)}
+
+
+def _is_unicode(values: Sequence[str | None]) -> bool:
+    try:
+        "".join([value for value in values if value is not None]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _conformed(kind: DataType, value: Any) -> Any:
+    """One value; whatever is raised says that it cannot be one of the type."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if kind.is_integer and isinstance(value, float | Decimal) and value == int(value):
+        value = int(value)
+    elif kind.is_float and isinstance(value, Decimal):
+        number = float(value)
+        if Decimal(number) != value:
+            raise ValueError
+        value = number
+    elif isinstance(kind, DecimalType) and isinstance(value, float):
+        value = Decimal(value)
+    taken = decode_column(kind, [encode_fragment(kind, value)])[0]
+    if kind == Float32 and math.isinf(taken) and not math.isinf(value):
+        raise OverflowError
+    return taken
+
+
+# -- columns of Arrow ------------------------------------------------------------------------------------------------
+
+_NUMBERS: tuple[Callable[[pa.DataType], bool], ...] = (at.is_integer, at.is_floating, at.is_decimal)
+_TEXTS = (at.is_string, at.is_large_string, at.is_string_view)
+_BINARIES = (at.is_binary, at.is_large_binary, at.is_binary_view, at.is_fixed_size_binary)
+_LISTS = (at.is_list, at.is_large_list, at.is_fixed_size_list)
+_FAMILIES: dict[DataType, tuple[Callable[[pa.DataType], bool], ...]] = {
+    Bool: (at.is_boolean,),
+    String: _TEXTS,
+    Bytes: _BINARIES,
+    Date: (at.is_date32, at.is_date64),
+    Timestamp: (at.is_timestamp,),
+}
+
+
+def can_be(actual: pa.DataType, kind: DataType) -> bool:
+    """Whether values of an Arrow type can be of a declared one; whether each is, its value says."""
+    if at.is_null(actual):
+        return True
+    if at.is_dictionary(actual):
+        return can_be(actual.value_type, kind)
+    if isinstance(kind, ListType):
+        return any(test(actual) for test in _LISTS) and can_be(actual.value_type, kind.element)
+    if isinstance(kind, StructType):
+        given = (
+            {actual.field(i).name: actual.field(i).type for i in range(actual.num_fields)}
+            if at.is_struct(actual)
+            else {}
+        )
+        inner = dict(kind.fields)
+        return at.is_struct(actual) and all(name in inner and can_be(one, inner[name]) for name, one in given.items())
+    return any(test(actual) for test in (_NUMBERS if kind.is_number else _FAMILIES[kind]))
+
+
+def conform_array(kind: DataType, column: pa.Array | pa.ChunkedArray) -> tuple[pa.Array, list[int]]:
+    """`conform` for a column of Arrow, without a step of Python for each value where all of them fit."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):  # without a chunk there is nothing to combine
+        array = pa.array([], array.type)
+    if at.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if not can_be(array.type, kind):
+        return pa.nulls(len(array), kind.arrow), pc.indices_nonzero(array.is_valid()).to_pylist()
+    fitting = _cast(kind, array)
+    if fitting is not None:
+        return fitting, []
+    taken, refused = conform(kind, array.to_pylist())
+    return pa.array(taken, kind.arrow), refused
+
+
+def _cast(kind: DataType, array: pa.Array) -> pa.Array | None:
+    """The array in the type, or None if that could change a value."""
+    if array.type == kind.arrow:
+        return array if kind != Timestamp or _in_calendar(array) else None
+    if kind == Timestamp:
+        if array.type.unit == "ns":
+            array = pc.floor_temporal(array, unit="microsecond")
+        naive = array.cast(pa.timestamp(array.type.unit)) if array.type.tz is not None else array
+        cast = _try(naive, pa.timestamp("us"))
+        return None if cast is None or not _in_calendar(cast) else cast.cast(kind.arrow)
+    if kind == Float32:
+        return _float32(array)
+    changes_silently = at.is_decimal(array.type) != isinstance(kind, DecimalType) and not kind.is_integer
+    return None if kind.is_number and changes_silently else _try(array, kind.arrow)
+
+
+def _float32(array: pa.Array) -> pa.Array | None:
+    doubles = None if at.is_decimal(array.type) else _try(array, pa.float64())
+    if doubles is None:
+        return None
+    single = doubles.cast(pa.float32(), safe=False)
+    grown = pc.any(pc.and_(pc.is_inf(single), pc.is_finite(doubles))).as_py()
+    return None if grown else single
+
+
+def _in_calendar(array: pa.Array) -> bool:
+    """Whether Python and RFC 3339 can tell the times: the years 1 to 9999."""
+    from hitherto.timeline import MAX_INSTANT, MIN_INSTANT
+
+    bounds = pc.min_max(array.cast(pa.int64()))
+    return bounds["min"].as_py() is None or (
+        bounds["min"].as_py() >= MIN_INSTANT and bounds["max"].as_py() <= MAX_INSTANT
+    )
+
+
+def _try(array: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return array.cast(kind)
+    except pa.ArrowException:
+        return None
