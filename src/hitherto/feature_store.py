@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from hitherto.monitoring.parity import ParityReport
     from hitherto.monitoring.parity_sides import Project
     from hitherto.monitoring.verification import VerificationReport
+    from hitherto.on_demand.functions import Functions
     from hitherto.online.answer import Answer
     from hitherto.online.plan import LookupPlan, LookupPlans
     from hitherto.online.store import OnlineStore
@@ -133,6 +134,13 @@ class FeatureStore:
         )
 
     @cached_property
+    def functions(self) -> Functions:
+        """The functions of on-demand feature views: the repo's, loaded when first needed, and those that were applied as objects."""
+        from hitherto.on_demand.functions import Functions
+
+        return Functions(self.definitions)
+
+    @cached_property
     def _lookup(self) -> Callable[..., Answer]:
         """`online.reader.lookup`, imported once: an import statement takes a microsecond each time, a twentieth of a lookup."""
         from hitherto.online.reader import lookup
@@ -165,7 +173,9 @@ class FeatureStore:
         from hitherto.training.building import TrainingContext
 
         root, offline_path = self.config.repo_path, self.config.offline_path
-        return TrainingContext(root, offline_path, self._limits, self.registry, self.clock, self._observers)
+        return TrainingContext(
+            root, offline_path, self._limits, self.registry, self.clock, self._observers, self.functions
+        )
 
     @property
     def _limits(self) -> Limits:
@@ -246,6 +256,8 @@ class FeatureStore:
         wanted = self.definitions(objects)
         self.registry.apply(wanted, expected_serial=done.serial, now=self._now(), allow_remove=allow_remove)
         self._snapshot = None
+        if objects is not None and wanted.on_demand_feature_views:
+            self.functions.give(wanted.on_demand_feature_views.values())
         lines = tuple(
             f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged"
         )

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView
-from hitherto.on_demand.values import MISSING, conform
+from hitherto.on_demand.values import MISSING, conform, python_values
 from hitherto.types import StructType
 
 BATCH_ROWS = 65_536
@@ -86,10 +86,14 @@ class Causes:
 class PythonEvaluator:
     """A Python function, called once for each row."""
 
-    def __init__(self, view: OnDemandFeatureView, function: Callable[..., Any], causes: Causes) -> None:
+    def __init__(
+        self, view: OnDemandFeatureView, function: Callable[..., Any], parameters: Sequence[str], causes: Causes
+    ) -> None:
         self._view, self._causes = view, causes
         self._call = by_position(function)
         self._fields = tuple(view.schema)
+        kinds = {one.parameter: one.dtype for one in view.inputs}
+        self._kinds = [kinds[name] for name in parameters]
 
     def of_lists(self, columns: Sequence[Sequence[Any]], rows: int) -> list[Values]:
         """See `Evaluator`."""
@@ -107,7 +111,10 @@ class PythonEvaluator:
         """See `Evaluator`."""
         parts: list[list[Values]] = []
         for start in range(0, max(rows, 1), BATCH_ROWS):
-            lists = [column.slice(start, BATCH_ROWS).to_pylist() for column in columns]
+            lists = [
+                python_values(kind, column.slice(start, BATCH_ROWS))
+                for kind, column in zip(self._kinds, columns, strict=True)
+            ]
             parts.append(self.of_lists(lists, min(BATCH_ROWS, rows - start)))
         made = []
         for position, field in enumerate(self._fields):

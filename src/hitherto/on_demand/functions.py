@@ -18,15 +18,17 @@ class Functions:
     """Applied on-demand feature view -> its function. Threads may share it.
 
     Args:
-        load: Gives the repo's definitions; called when a function is first needed, and once more for each one that was applied since.
-        allow_changed: Whether a function may differ from the one that was applied.
+        load: Gives the repo's definitions; called when a function is needed that is not there yet.
     """
 
-    def __init__(self, load: Callable[[], Definitions], *, allow_changed: bool = False) -> None:
-        self._load, self.allow_changed = load, allow_changed
-        self._given: dict[tuple[str, str], OnDemandFeatureView] = {}
+    def __init__(self, load: Callable[[], Definitions]) -> None:
+        self.allow_changed = False
+        """Whether a function may differ from the one that was applied."""
+        self.looks = True
+        """Whether asking for a function may load the repo; `check` always may. A server looks only between requests."""
+        self._load = load
+        self._held: dict[tuple[str, str], OnDemandFeatureView] = {}
         self._installed: dict[str, OnDemandFeatureView] = {}
-        self._looked_for: set[tuple[str, str]] = set()
         self._failure: HithertoError | None = None
         self._evaluators: dict[tuple[str, str], tuple[OnDemandFeatureView, Evaluator]] = {}
         self._causes = Causes()
@@ -35,7 +37,7 @@ class Functions:
     def give(self, views: Iterable[OnDemandFeatureView]) -> None:
         """Functions that were applied as objects: a notebook has no repo to load them from."""
         with self._lock:
-            self._given.update({(one.name, one.source_hash): one for one in views if one.function is not None})
+            self._hold(views)
 
     def evaluator(self, view: OnDemandFeatureView) -> Evaluator:
         """The function of an applied view, ready to run.
@@ -44,43 +46,43 @@ class Functions:
             FunctionError: It is not there, or is not the one that was applied.
             MissingExtraError: It needs Polars, which is not installed.
         """
-        identity = (view.name, view.source_hash)
-        known = self._evaluators.get(identity)
-        if known is not None and known[0] == view:
-            return known[1]
-        with self._lock:
-            made = _ready(view, self._found(view), self._causes)
-            self._evaluators[identity] = (view, made)
-            return made
+        return self._evaluator(view, look=self.looks)
 
     def check(self, views: Iterable[OnDemandFeatureView]) -> None:
         """Raise FunctionError with everything that is wrong with the functions of some views."""
         problems = []
         for view in views:
             try:
-                self.evaluator(view)
+                self._evaluator(view, look=True)
             except FunctionError as error:
                 problems.append(str(error))
         if problems:
             raise FunctionError("\n".join(problems))
 
-    def _found(self, view: OnDemandFeatureView) -> OnDemandFeatureView:
+    def _evaluator(self, view: OnDemandFeatureView, *, look: bool) -> Evaluator:
         identity = (view.name, view.source_hash)
-        given = self._given.get(identity)
-        if given is not None:
-            return given
-        found = self._installed.get(view.name)
-        if (found is None or found.source_hash != view.source_hash) and identity not in self._looked_for:
-            self._looked_for.add(identity)
+        known = self._evaluators.get(identity)
+        if known is not None and known[0] == view:
+            return known[1]
+        with self._lock:
+            made = _ready(view, self._found(view, look=look), self._causes)
+            self._evaluators[identity] = (view, made)
+            return made
+
+    def _found(self, view: OnDemandFeatureView, *, look: bool) -> OnDemandFeatureView:
+        identity = (view.name, view.source_hash)
+        if identity not in self._held and look:
             self._look()
-            found = self._installed.get(view.name)
+        if identity in self._held:
+            return self._held[identity]
+        found = self._installed.get(view.name)
         if found is None:
             why = f" The repo cannot be loaded: {self._failure}" if self._failure is not None else ""
             raise FunctionError(
                 f"The function of on-demand feature view {view.name!r} ({view.import_path}) is not in the repo. "
                 f"The registry holds no code: install the repo that was applied, or apply this one.{why}"
             )
-        if found.source_hash != view.source_hash and not self.allow_changed:
+        if not self.allow_changed:
             raise FunctionError(
                 f"The function of on-demand feature view {view.name!r} ({found.import_path}"
                 f"{f', {found.location}' if found.location else ''}) is not the one that was applied: its source has SHA-256 "
@@ -91,9 +93,14 @@ class Functions:
     def _look(self) -> None:
         try:
             self._installed = dict(self._load().on_demand_feature_views)
+            self._hold(self._installed.values())
             self._failure = None
         except HithertoError as error:
             self._failure = error
+
+    def _hold(self, views: Iterable[OnDemandFeatureView]) -> None:
+        # All that was ever there: what was applied may be the function of before.
+        self._held.update({(one.name, one.source_hash): one for one in views if one.function is not None})
 
 
 def _ready(view: OnDemandFeatureView, found: OnDemandFeatureView, causes: Causes) -> Evaluator:
@@ -112,7 +119,7 @@ def _ready(view: OnDemandFeatureView, found: OnDemandFeatureView, causes: Causes
 
         evaluator = PolarsEvaluator(view, found.function, found.parameters, causes)
     else:
-        evaluator = PythonEvaluator(view, found.function, causes)
+        evaluator = PythonEvaluator(view, found.function, found.parameters, causes)
     positions = [view.parameters.index(name) for name in found.parameters]
     return evaluator if positions == list(range(len(view.parameters))) else _Rearranged(evaluator, positions)
 

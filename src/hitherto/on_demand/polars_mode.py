@@ -10,7 +10,7 @@ import pyarrow as pa
 from hitherto.definitions.on_demand import OnDemandFeatureView
 from hitherto.errors import FunctionError, MissingExtraError
 from hitherto.on_demand.evaluation import Causes, Column, Values, by_position
-from hitherto.on_demand.values import can_be, conform_array
+from hitherto.on_demand.values import can_be, conform_array, python_values
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +38,8 @@ class PolarsEvaluator:
         arrays = [
             pa.array(column, self._kinds[name].arrow) for name, column in zip(self._parameters, columns, strict=True)
         ]
-        return [Values(one.values.to_pylist(), one.errors) for one in self.of_arrow(arrays, rows)]
+        made = zip(self._view.schema, self.of_arrow(arrays, rows), strict=True)
+        return [Values(python_values(field.dtype, one.values), one.errors) for field, one in made]
 
     def of_arrow(self, columns: Sequence[pa.Array], rows: int) -> list[Column]:
         """See `Evaluator`."""

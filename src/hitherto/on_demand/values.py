@@ -103,6 +103,15 @@ def _conformed(kind: DataType, value: Any) -> Any:
     return taken
 
 
+def python_values(kind: DataType, array: pa.Array) -> list[Any]:
+    """A column as Python values, as a lookup decodes them: times in `datetime.UTC`, whatever zone Arrow's have."""
+    if kind == Timestamp:
+        naive = array.cast(pa.timestamp("us")).to_pylist()
+        return [None if value is None else value.replace(tzinfo=UTC) for value in naive]
+    values: list[Any] = array.to_pylist()
+    return conform(kind, values)[0] if kind.is_nested and "Timestamp" in kind.name else values
+
+
 # -- columns of Arrow ------------------------------------------------------------------------------------------------
 
 _NUMBERS: tuple[Callable[[pa.DataType], bool], ...] = (at.is_integer, at.is_floating, at.is_decimal)

@@ -38,6 +38,12 @@ class Requested:
     computations: Computations = NOTHING
 
     @property
+    def stored_outputs(self) -> tuple[str, ...]:
+        """The columns that are read: outputs in the order asked, then those that only on-demand feature views need."""
+        read = dict.fromkeys(output for view in self.views for output in view.outputs)
+        return tuple(dict.fromkeys([*(one for one in self.outputs if one in read), *read]))
+
+    @property
     def key_columns(self) -> tuple[str, ...]:
         """All entity columns that are needed, each once, in order."""
         return tuple(dict.fromkeys(column for view in self.views for column in view.key_columns.values()))

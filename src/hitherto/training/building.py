@@ -14,16 +14,16 @@ from hitherto.definitions.feature_service import FeatureService
 from hitherto.errors import UsageError, VerificationError
 from hitherto.events import Observers, TrainingSetSaved
 from hitherto.offline.duckdb.connection import Limits, connect
+from hitherto.on_demand.functions import Functions
 from hitherto.registry.records import Edge, Segment, TrainingSetRecord
 from hitherto.registry.references import refuse_entity_collisions, resolve
 from hitherto.registry.sqlite import Registry
 from hitherto.sources.selection import select, tables_of
 from hitherto.timeline import Clock, instant
-from hitherto.training import manifest
+from hitherto.training import manifest, on_demand
 from hitherto.training.entity_rows import check_columns
 from hitherto.training.request import AsAsked, Missing, build_plan
-from hitherto.training.retrieval import retrieve
-from hitherto.training.training_set import TrainingRequest, TrainingSet
+from hitherto.training.training_set import TrainingRequest, TrainingSet, answered
 from hitherto.types import is_name
 
 
@@ -37,6 +37,7 @@ class TrainingContext:
     registry: Registry
     clock: Clock
     observers: Observers
+    functions: Functions
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def build(
         context.registry, requested, asked, offline_path=context.offline_path, timestamp_field=options.timestamp_field
     )
     check_columns(entity, timestamp_field=plan.timestamp_field, keys=plan.key_types, views=plan.view_names)
-    request = TrainingRequest(entity, plan, options.missing, paths)
+    computed = on_demand.request_of(requested, entity, context.functions)
+    request = TrainingRequest(entity, plan, options.missing, paths, computed)
     return _training_set(context, request)
 
 
@@ -70,10 +72,10 @@ def answers(
     context: TrainingContext, entity: pa.Table, features: Sequence[str] | FeatureService, *, timestamp_field: str
 ) -> tuple[Mapping[str, Any], pa.Table]:
     """Values and statuses of entity rows, for parity: lookups do not know of ranges that were never published."""
-    plan = build(context, entity, features, Options(True, timestamp_field)).request.plan
-    plan = replace(plan, reads=tuple(replace(read, missing=()) for read in plan.reads))
-    answer = retrieve(plan, entity, limits=context.limits, missing="null")
-    return answer.columns, answer.statuses(plan)
+    request = build(context, entity, features, Options(True, timestamp_field)).request
+    plan = replace(request.plan, reads=tuple(replace(read, missing=()) for read in request.plan.reads))
+    answer = answered(replace(request, plan=plan, missing="null"), limits=context.limits)
+    return answer.columns, answer.statuses(plan, request.outputs)
 
 
 def _training_set(context: TrainingContext, request: TrainingRequest) -> TrainingSet:
@@ -113,6 +115,9 @@ def _save(context: TrainingContext, built: TrainingSet, name: str, description: 
     )
     versions = dict.fromkeys((read.view.name, read.version) for read in built.request.plan.reads)
     edges = [Edge("view_version", f"{view}@{version}", "training_set", "") for view, version in versions]
+    if built.request.on_demand is not None:
+        computed = built.request.on_demand.computations.views
+        edges += [Edge("on_demand_view", one.view.name, "training_set", "") for one in computed]
     used = dict.fromkeys(one.run_id for read in built.request.plan.reads for one in read.segments)
     edges += [Edge("segment", run_id, "training_set", "", run_id) for run_id in used]
     record = context.registry.save_training_set(
@@ -153,7 +158,9 @@ class SavedTrainingSet:
         Raises:
             VerificationError: A pinned part is gone or has changed, or the result differs from what was saved.
         """
-        request = manifest.load_request(self.record.manifest, offline_path=self.context.offline_path)
+        request = manifest.load_request(
+            self.record.manifest, offline_path=self.context.offline_path, functions=self.context.functions
+        )
         built = _training_set(self.context, request)
         if built.content_hash != self.record.content_hash:
             raise VerificationError(

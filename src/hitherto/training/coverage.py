@@ -30,6 +30,8 @@ class ViewCoverage:
     """Rows later than the last published range: answered as a lookup would be."""
     missing: int
     """Rows that need a range that no run has published."""
+    errors: int = 0
+    """Rows for which the function of an on-demand feature view failed, or gave what is not of the declared type."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Coverage:
                 "null time": one.null_times,
                 "after the watermark": one.after_watermark,
                 "missing": one.missing,
+                "errors": one.errors,
             }
             rest = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
             lines.append(f"{one.view}: {one.found:,} of {one.rows:,} rows found ({share:.1%}){rest}")

@@ -14,9 +14,11 @@ from hitherto.lineage.revision import libraries
 from hitherto.offline.content_hash import hash_table
 from hitherto.offline.duckdb.segments import file_hash
 from hitherto.offline.plan import AgeLimit, Default, RetrievalPlan, SegmentRead, ViewRead
+from hitherto.on_demand.functions import Functions
 from hitherto.registry import json_format
 from hitherto.registry.records import Segment
 from hitherto.timeline import Interval
+from hitherto.training import on_demand
 from hitherto.training.training_set import TrainingRequest
 from hitherto.types import parse
 
@@ -51,15 +53,18 @@ def describe(
     `segments` maps run ids to their segments; the manifest pins each by its content hash and its file's hash.
     """
     plan = request.plan
+    computed = request.on_demand
+    on_demand_views = [] if computed is None else [one.view for one in computed.computations.views]
     return {
         "format": FORMAT,
         "registry_serial": registry_serial,
-        "definitions_hash": json_format.definitions_hash([read.view for read in plan.reads]),
+        "definitions_hash": json_format.definitions_hash([*(read.view for read in plan.reads), *on_demand_views]),
         "entity_rows": {"path": entity_path, "hash": hash_table(request.entity), "rows": request.entity.num_rows},
         "timestamp_field": plan.timestamp_field,
         "outputs": list(plan.outputs),
         "missing": request.missing,
         "reads": [_read_to_json(read, offline_path, segments) for read in plan.reads],
+        "on_demand": None if computed is None else on_demand.to_json(computed),
         "libraries": libraries(),
     }
 
@@ -94,16 +99,22 @@ def _read_to_json(read: ViewRead, offline_path: Path, segments: Mapping[str, Seg
     }
 
 
-def load_request(manifest: Mapping[str, Any], *, offline_path: Path) -> TrainingRequest:
+def load_request(manifest: Mapping[str, Any], *, offline_path: Path, functions: Functions) -> TrainingRequest:
     """The request that a manifest pins, after checking that its parts are still what they were.
 
     Raises:
-        VerificationError: Entity rows or segments are gone or have changed.
+        VerificationError: Entity rows, segments or functions are gone or have changed.
     """
     entity = _entity_rows(manifest["entity_rows"], offline_path)
     reads = tuple(_read_from_json(read, offline_path) for read in manifest["reads"])
     plan = RetrievalPlan(reads, manifest["timestamp_field"], tuple(manifest["outputs"]))
-    return TrainingRequest(entity, plan, manifest["missing"])
+    computed = manifest.get("on_demand")
+    return TrainingRequest(
+        entity,
+        plan,
+        manifest["missing"],
+        on_demand=None if computed is None else on_demand.from_json(computed, entity, functions),
+    )
 
 
 def _entity_rows(pinned: Mapping[str, Any], offline_path: Path) -> pa.Table:

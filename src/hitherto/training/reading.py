@@ -40,7 +40,7 @@ def read_latest(context: TrainingContext, what: str | FeatureService | FeatureVi
     snapshot = context.registry.snapshot()
     services = snapshot.definitions.feature_services
     if isinstance(what, str) and what not in services:
-        if what.partition("@")[0] not in snapshot.views:
+        if what.partition("@")[0] not in {**snapshot.views, **snapshot.definitions.on_demand_feature_views}:
             raise UnknownNameError("feature view or feature service", what, [*snapshot.views, *services])
         return _latest(context, what, moment)
     if isinstance(what, FeatureView):
@@ -66,6 +66,12 @@ def _latest_of_service(context: TrainingContext, service: FeatureService, at: in
         requested = resolve(snapshot, service)
     except NameCollisionError:
         requested = resolve(snapshot, service, full_feature_names=True)
+    if requested.computations:
+        computed = requested.computations.views[-1].view.name
+        raise UsageError(
+            f"Feature service {service.name!r} takes on-demand feature view {computed!r}, which is computed for the rows of a request; "
+            "use get_historical_features, or read its other views one by one."
+        )
     keys = list(requested.views[0].key_columns.values())
     refuse_entity_collisions(requested.outputs, keys)
     tables = []

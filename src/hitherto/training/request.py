@@ -45,7 +45,7 @@ def build_plan(
         KeyTypeError: Two views take one entity column as different types.
     """
     reads = [read for view in requested.views for read in _reads(registry, view, asked, offline_path)]
-    plan = RetrievalPlan(tuple(reads), timestamp_field, requested.outputs)
+    plan = RetrievalPlan(tuple(reads), timestamp_field, requested.stored_outputs)
     # Asked here so that it refuses before anything is read.
     _ = plan.key_types
     return plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from hitherto.offline.duckdb import windowed
 from hitherto.offline.duckdb.connection import Limits, working
 from hitherto.offline.duckdb.point_in_time import EXPIRED, FOUND, Requests, Winners
 from hitherto.offline.duckdb.point_in_time import retrieve as retrieve_view
-from hitherto.offline.plan import RetrievalPlan, ViewRead
+from hitherto.offline.plan import Default, RetrievalPlan, ViewRead
 from hitherto.training.coverage import Coverage, ViewCoverage, needs_missing, refuse_missing
 from hitherto.training.defaults import filled
 from hitherto.training.entity_rows import engine_rows
@@ -24,6 +24,31 @@ if TYPE_CHECKING:
     import duckdb
 
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
+ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A column of on-demand features."""
+
+    values: pa.Array
+    errors: np.ndarray
+    """Which rows the function failed for."""
+    null_times: np.ndarray
+    """Which rows it was not called for: they have no time."""
+    default: Default | None
+
+    @property
+    def filled(self) -> pa.Array:
+        """The values, with the default where there is none."""
+        return filled(self.values, self.default)
+
+    @property
+    def statuses(self) -> pa.Array:
+        """The status of each row, as a lookup at its time gives it."""
+        names = pa.array([PRESENT, NULL_VALUE, NOT_FOUND, ERROR])
+        null = np.asarray(self.values.is_null())
+        return names.take(pa.array(np.select([self.null_times, self.errors, null], [2, 3, 1], 0)))
 
 
 @dataclass(frozen=True)
@@ -38,23 +63,36 @@ class Answer:
     missing: Mapping[str, np.ndarray]
     """Per view: which rows need a range that no run has published, and were answered with null."""
     coverage: Coverage
+    computed: Mapping[str, Computed] = field(default_factory=dict)
+    """The columns that were computed from others."""
 
-    def values(self, plan: RetrievalPlan) -> dict[str, pa.ChunkedArray | pa.Array]:
+    def values(
+        self, plan: RetrievalPlan, outputs: Sequence[str] | None = None
+    ) -> dict[str, pa.ChunkedArray | pa.Array]:
         """The output columns in the order asked, with defaults where there is no value (semantics 4)."""
         # With as_served, a feature that no version had has no column.
         nothing, defaults = pa.nulls(len(self.times)), plan.defaults
-        return {name: filled(self.columns.get(name, nothing), defaults.get(name)) for name in plan.outputs}
+        return {
+            name: self.computed[name].filled
+            if name in self.computed
+            else filled(self.columns.get(name, nothing), defaults.get(name))
+            for name in (plan.outputs if outputs is None else outputs)
+        }
 
-    def statuses(self, plan: RetrievalPlan) -> pa.Table:
+    def statuses(self, plan: RetrievalPlan, outputs: Sequence[str] | None = None) -> pa.Table:
         """Per feature and row the status that a lookup at the row's time would give (semantics 4)."""
+        outputs = plan.outputs if outputs is None else outputs
         names = pa.array([NOT_FOUND, PRESENT, OUTSIDE_MAX_AGE, NULL_VALUE])
         owner = {output: read.name for read in plan.reads for output in read.outputs}
         columns = []
-        for output in plan.outputs:
+        for output in outputs:
+            if output in self.computed:
+                columns.append(self.computed[output].statuses)
+                continue
             state = self.winners[owner[output]].state
             null = np.asarray(self.columns[output].is_null())
             columns.append(names.take(pa.array(np.where((state == FOUND) & null, 3, state))))
-        return pa.Table.from_arrays(columns, names=list(plan.outputs))
+        return pa.Table.from_arrays(columns, names=list(outputs))
 
 
 def retrieve(plan: RetrievalPlan, entity: pa.Table, *, limits: Limits, missing: Missing) -> Answer:

@@ -18,10 +18,11 @@ from hitherto.offline.plan import RetrievalPlan, in_force
 from hitherto.registry.records import TrainingSetRecord
 from hitherto.result import Result
 from hitherto.timeline import to_datetime
-from hitherto.training import explanation, leakage
+from hitherto.training import explanation, leakage, on_demand
 from hitherto.training.coverage import Coverage
 from hitherto.training.explanation import Explanation, ViewExplanation
 from hitherto.training.leakage import FeatureLeakage, LeakageReport
+from hitherto.training.on_demand import OnDemandRequest
 from hitherto.training.request import Missing
 from hitherto.training.retrieval import Answer, retrieve
 
@@ -35,6 +36,19 @@ class TrainingRequest:
     missing: Missing
     label_paths: tuple[str, ...] = ()
     """Paths of the sources that the entity rows were selected from, where they came as SQL."""
+    on_demand: OnDemandRequest | None = None
+    """What is computed after the retrieval, if anything is."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The feature columns, in the order asked."""
+        return self.plan.outputs if self.on_demand is None else self.on_demand.outputs
+
+
+def answered(request: TrainingRequest, *, limits: Limits) -> Answer:
+    """What a request is answered with: retrieved, then computed."""
+    found = retrieve(request.plan, request.entity, limits=limits, missing=request.missing)
+    return found if request.on_demand is None else on_demand.compute(request.on_demand, request.plan, found)
 
 
 class TrainingSet(Result):
@@ -61,14 +75,15 @@ class TrainingSet(Result):
     def _retrieved(self) -> Answer:
         if self._answer is None:
             began = time.perf_counter()
-            plan, entity = self._request.plan, self._request.entity
-            self._answer = retrieve(plan, entity, limits=self._limits, missing=self._request.missing)
-            self._observers.notify(TrainingSetBuilt(entity.num_rows, plan.outputs, time.perf_counter() - began))
+            request = self._request
+            self._answer = answered(request, limits=self._limits)
+            seconds = time.perf_counter() - began
+            self._observers.notify(TrainingSetBuilt(request.entity.num_rows, request.outputs, seconds))
         return self._answer
 
     def _compute(self) -> pa.Table:
         entity, answer = self._request.entity, self._retrieved()
-        features = {name: _utc(column) for name, column in answer.values(self._request.plan).items()}
+        features = {name: _utc(column) for name, column in answer.values(self._request.plan, self.features).items()}
         columns = [*entity.columns, *features.values()]
         return pa.Table.from_arrays(columns, names=[*entity.column_names, *features])
 
@@ -80,7 +95,7 @@ class TrainingSet(Result):
     @property
     def features(self) -> tuple[str, ...]:
         """The feature columns, in the order asked."""
-        return self._request.plan.outputs
+        return self._request.outputs
 
     @property
     def content_hash(self) -> str:
@@ -88,8 +103,8 @@ class TrainingSet(Result):
         return hash_table(self.to_arrow())
 
     def statuses(self) -> pa.Table:
-        """Per feature and row: PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE (semantics 4)."""
-        return self._retrieved().statuses(self._request.plan)
+        """Per feature and row: PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE or ERROR (semantics 4)."""
+        return self._retrieved().statuses(self._request.plan, self.features)
 
     @property
     def coverage(self) -> Coverage:
@@ -107,6 +122,9 @@ class TrainingSet(Result):
             how = windowed_sql.sql if read.view.aggregations else point_in_time.sql
             body = how(read) if read.segments else ["-- nothing is published: all nulls"]
             parts.append(f"-- feature view {read.name}, version {read.version}\n" + ";\n".join(body) + ";")
+        if self._request.on_demand is not None:
+            views = self._request.on_demand.computations.views
+            parts += [f"-- on-demand feature view {one.view.name}: {on_demand.described(one)}" for one in views]
         return "\n\n".join(parts)
 
     def explain(self, row: int = 0) -> Explanation:
@@ -119,8 +137,10 @@ class TrainingSet(Result):
         null_time = bool(answer.null_times[row])
         time = None if null_time else to_datetime(int(answer.times[row]))
         statuses, table = self.statuses(), self.to_arrow()
-        views = tuple(self._explain_view(name, row, answer, statuses, table) for name in self._request.plan.views)
-        return Explanation(row, time, views)
+        views = [self._explain_view(name, row, answer, statuses, table) for name in self._request.plan.views]
+        if self._request.on_demand is not None:
+            views += on_demand.explain(self._request.on_demand, answer, row, table, statuses)
+        return Explanation(row, time, tuple(views))
 
     def _explain_view(
         self, name: str, row: int, answer: Answer, statuses: pa.Table, table: pa.Table
@@ -134,7 +154,7 @@ class TrainingSet(Result):
         event, created, available = (_instant(traced.column(name)) for name in ("event", "created", "available"))
         null_time = bool(answer.null_times[row])
         age = None if event is None or null_time else to_datetime(int(answer.times[row])) - event
-        outputs = [output for output in self._request.plan.outputs if any(output in one.outputs for one in reads)]
+        outputs = [output for output in self.features if any(output in one.outputs for one in reads)]
         return ViewExplanation(
             view=name,
             key=key,
@@ -173,7 +193,7 @@ class TrainingSet(Result):
             zero = float((event[valid] == answer.times[valid]).mean()) if valid.any() else 0.0
             paths = {source.path for source in reads[-1].view.all_sources.values()}
             same = not paths.isdisjoint(self._request.label_paths)
-            for output in reads[-1].outputs:
+            for output in (one for one in reads[-1].outputs if one in self.features):
                 found.append(
                     FeatureLeakage(output, name, zero, leakage.auc(table.column(output), table.column(label)), same)
                 )
