@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from hitherto.lineage.graph import Lineage
     from hitherto.materialization.materialize import OnError
-    from hitherto.materialization.preview import Preview
     from hitherto.materialization.report import MaterializationReport
     from hitherto.monitoring.doctor import DoctorReport
     from hitherto.monitoring.parity import ParityReport
@@ -426,7 +425,9 @@ class FeatureStore:
     def _lookup_plan(self, features: Sequence[str] | FeatureService | str, full_feature_names: bool) -> LookupPlan:
         snapshot = self._current_snapshot()
         wanted = snapshot.feature_service(features) if isinstance(features, str) else features
-        return self._lookup_plans.get(snapshot, wanted, full_feature_names=full_feature_names)
+        return self._lookup_plans.get(
+            snapshot, wanted, full_feature_names=full_feature_names, functions=lambda: self.functions
+        )
 
     def _current_snapshot(self) -> Snapshot:
         """What is deployed, asked again after a fraction of a second: a lookup takes less time than asking SQLite."""
@@ -478,7 +479,13 @@ class FeatureStore:
         wanted = self.registry.snapshot().feature_service(features) if isinstance(features, str) else features
         chosen = instants if isinstance(instants, int) else [instant(one, what="instant") for one in instants]
         return measure(
-            self._looked_at(), wanted, store=self.online_store, retrieve=self._retrieved, sample=sample, instants=chosen
+            self._looked_at(),
+            wanted,
+            store=self.online_store,
+            retrieve=self._retrieved,
+            sample=sample,
+            instants=chosen,
+            functions=lambda: self.functions,
         )
 
     def verify(self, *, sample: int | None = 1000, instants: int = 5) -> VerificationReport:
@@ -585,15 +592,6 @@ class FeatureStore:
     def get_run(self, run_id: str) -> Run:
         """A run. Raises UnknownNameError."""
         return self.registry.run(run_id)
-
-
-def preview(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> Preview:
-    """What `FeatureView.preview` does."""
-    from hitherto.materialization.preview import preview as run
-    from hitherto.materialization.preview import repo_of
-
-    folder = Path(repo_path) if repo_path is not None else repo_of(view)
-    return run(view, root=folder.absolute(), limit=limit, limits=Limits())
 
 
 def _named(kind: str, name: str, known: Mapping[str, T]) -> T:

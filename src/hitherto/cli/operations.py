@@ -45,6 +45,13 @@ def serve(
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="Port; 0 takes a free one.")] = 6566,
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes.")] = 1,
     insecure: Annotated[bool, typer.Option("--insecure", help="Bind beyond this machine without tokens.")] = False,
+    allow_changed_functions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-changed-functions",
+            help="Serve functions of on-demand feature views that are not the applied ones.",
+        ),
+    ] = False,
 ) -> None:
     """Answer lookups over HTTP.
 
@@ -57,7 +64,16 @@ def serve(
     here = session(context)
     now = None if here.now is None else rfc3339(here.now)
     with contextlib.suppress(KeyboardInterrupt):  # it is how a server is ended
-        run(here.repo, env=here.env, host=host, port=port, workers=workers, now=now, insecure=insecure)
+        run(
+            here.repo,
+            env=here.env,
+            host=host,
+            port=port,
+            workers=workers,
+            now=now,
+            insecure=insecure,
+            allow_changed_functions=allow_changed_functions,
+        )
 
 
 def create_token(

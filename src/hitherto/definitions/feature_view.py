@@ -328,9 +328,9 @@ class FeatureView:
         Returns:
             A Preview: `.report` (checks, counts) and the rows as in every result (`to_pandas()`, `to_arrow()`, ...).
         """
-        # The one upward call of the house: the interface puts this verb on the view, the work is the facade's.
-        facade = importlib.import_module("hitherto.feature_store")
-        return facade.preview(self, limit=limit, repo_path=repo_path)
+        # The one upward call of the house: the interface puts this verb on the view, the work is another room's.
+        room = importlib.import_module("hitherto.materialization.preview")
+        return room.preview_of(self, limit=limit, repo_path=repo_path)
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))

@@ -91,10 +91,10 @@ def _one_definition_per_name(definitions: Definitions) -> Iterator[Problem]:
     for on_demand in definitions.on_demand_feature_views.values():
         for projection in on_demand.projections:
             yield from _other_than(_known(definitions, projection), projection.view, projection)
-        for source in on_demand.request_sources:
-            first = request_sources.setdefault(source.name, source)
-            if first != source:
-                yield two_definitions("request source", source.name, first.location, source.location)
+        for asked in on_demand.request_sources:
+            first = request_sources.setdefault(asked.name, asked)
+            if first != asked:
+                yield two_definitions("request source", asked.name, first.location, asked.location)
 
 
 def _known(definitions: Definitions, projection: FeatureViewProjection | OnDemandProjection) -> Any:

@@ -96,7 +96,13 @@ def preview(
     return Preview(rows, quarantined, report)
 
 
-def repo_of(view: FeatureView) -> Path:
+def preview_of(view: FeatureView, *, limit: int, repo_path: str | Path | None) -> Preview:
+    """What `FeatureView.preview` does: the repo is the view's own if none is given."""
+    folder = Path(repo_path) if repo_path is not None else _repo_of(view)
+    return preview(view, root=folder.absolute(), limit=limit, limits=Limits())
+
+
+def _repo_of(view: FeatureView) -> Path:
     """The repo that a view was defined in: the nearest folder with hitherto.toml, else that of the file, else this one."""
     file = Path(view.location.file) if view.location else Path()
     if not file.is_file():

@@ -29,6 +29,9 @@ from hitherto.monitoring.parity import (
 from hitherto.monitoring.samples import event_times, sample_keys
 from hitherto.offline.duckdb.connection import Limits, connect
 from hitherto.offline.plan import SegmentRead, visible_state
+from hitherto.on_demand.functions import Functions
+from hitherto.on_demand.samples import sample_columns
+from hitherto.on_demand.values import python_values
 from hitherto.online.plan import LookupPlan, plan_lookup
 from hitherto.online.reader import lookup, prepare
 from hitherto.online.store import OnlineStore
@@ -67,6 +70,7 @@ def measure(
     retrieve: RetrieveTable,
     sample: int | None,
     instants: int | Sequence[int],
+    functions: Callable[[], Functions] | None = None,
 ) -> ParityReport:
     """Compare lookups with retrieval on keys that were published, on unknown ones and on null ones.
 
@@ -77,6 +81,7 @@ def measure(
         retrieve: Point-in-time retrieval.
         sample: How many keys of each view; None is all.
         instants: How many instants to choose, or which.
+        functions: Gives those of on-demand feature views.
 
     Raises:
         UnknownNameError, UsageError: The features are not served online.
@@ -86,7 +91,7 @@ def measure(
     report = ParityReport()
     for _ in range(ATTEMPTS):
         snapshot = project.registry.snapshot()
-        plan = plan_lookup(snapshot, features, full_feature_names=True)
+        plan = plan_lookup(snapshot, features, full_feature_names=True, functions=functions)
         looked = _look_offline(project, snapshot, plan, sample)
         report = _compared(project, plan, looked, store, lambda table: retrieve(table, features), instants)
         # A publish in between makes the sides talk of two states; that is no mismatch.
@@ -114,7 +119,7 @@ def _compared(
 ) -> ParityReport:
     chosen = _instants(plan, looked.marks, instants, project.now)
     outputs = {
-        column.name: (plan.reads[column.view].projection.name, column.reference.rpartition(":")[2])
+        column.name: (column.reference.partition(":")[0], column.reference.rpartition(":")[2])
         for column in plan.columns
     }
     report = check_parity(
@@ -162,7 +167,21 @@ def _look_offline(project: Project, snapshot: Snapshot, plan: LookupPlan, sample
                 found = sample_keys(con, view, _all_segments(project, view, one.place.version), limit=sample)
                 keys = zip(*(column.to_pylist() for column in found.columns), strict=True)
                 known[columns] = list(dict.fromkeys((*known.get(columns, ()), *keys)))
-    return _Looked(marks, entity_rows(known, kinds), kinds)
+    rows = entity_rows(known, kinds)
+    fields = (
+        {}
+        if plan.on_demand is None
+        else {name: one for name, one in plan.on_demand.fields.items() if name not in kinds}
+    )
+    return _Looked(marks, _with_request_fields(rows, fields), kinds | fields)
+
+
+def _with_request_fields(rows: EntityRows, fields: Mapping[str, DataType]) -> EntityRows:
+    """The rows with request fields, whose values are made up: whatever is asked with, both sides have to say the same."""
+    made, count = sample_columns(fields)
+    values = {name: python_values(fields[name], column) for name, column in made.items()}
+    columns = {name: [values[name][row % count] for row in range(rows.count)] for name in fields}
+    return EntityRows({**rows.columns, **columns}, rows.count)
 
 
 def state_of(project: Project, view: FeatureView, version: int) -> tuple[SegmentRead, ...]:
@@ -277,10 +296,17 @@ def _run_sequences(registry: Registry, plan: LookupPlan) -> dict[str, frozenset[
 def _pushed(store: OnlineStore, plan: LookupPlan, sequences: Mapping[str, frozenset[int]], *, now: int) -> Pushed:
     places = {read.projection.name: number for number, read in enumerate(plan.reads)}
 
+    def length(columns: Columns) -> int:
+        return max((len(values) for values in columns.values()), default=1)
+
     def asked(view: str, columns: Columns) -> Sequence[bool]:
+        if view not in places:
+            # Computed: ahead where any row that went into it is.
+            every = [asked(name, columns) for name in places]
+            return [any(row) for row in zip(*every, strict=True)] if every else [False] * length(columns)
         number = places[view]
         read = plan.reads[number]
-        count = max((len(values) for values in columns.values()), default=1)
+        count = length(columns)
         request = prepare(plan, columns, now=now)
         place, keys = request.reads[number]
         rows = request.spread[number] if read.projection.keys else None

@@ -20,6 +20,7 @@ from hitherto.offline.duckdb import segments as segment_files
 from hitherto.offline.duckdb.connection import connect, storage_errors
 from hitherto.offline.duckdb.visible import alias, attached
 from hitherto.offline.plan import SegmentRead
+from hitherto.registry.computations import computations_of
 from hitherto.registry.records import UNFINISHED, Publication, Run, Segment, TrainingSetRecord, ViewVersion
 from hitherto.sources.files import list_files
 from hitherto.timeline import rfc3339
@@ -109,8 +110,10 @@ def verify(project: Project, *, measure: Measure | None = None, recreate: Recrea
         "runs": len(published),
         "training_sets": len(records),
     }
+    computed, problems = _on_demand(project, measure)
+    findings += problems
     findings.sort(key=lambda one: one.severity)
-    return VerificationReport(tuple(findings), counts, sum((one.parity for one in looked), ParityReport()))
+    return VerificationReport(tuple(findings), counts, sum((one.parity for one in looked), computed))
 
 
 @dataclass(frozen=True)
@@ -254,8 +257,12 @@ def _measured(measure: Measure, version: ViewVersion) -> tuple[ParityReport, lis
     view, name = version.definition, _name(version)
     if not view.online or not version.generation:
         return ParityReport(), []
+    return _parity_of(measure, name, view.feature_names)
+
+
+def _parity_of(measure: Measure, name: str, features: Iterable[str]) -> tuple[ParityReport, list[Finding]]:
     try:
-        report = measure([f"{name}:{feature}" for feature in view.feature_names])
+        report = measure([f"{name}:{feature}" for feature in features])
     except HithertoError as error:
         return ParityReport(), [Finding("error", name, f"parity could not be measured: {error}")]
     if report.ok:
@@ -264,6 +271,23 @@ def _measured(measure: Measure, version: ViewVersion) -> tuple[ParityReport, lis
     when = rfc3339(report.mismatches[0].instant)
     message = f"{wrong:,} of {report.checked:,} lookups differ from retrieval, first at {when}. {_AGAIN}"
     return report, [Finding("error", name, message)]
+
+
+def _on_demand(project: Project, measure: Measure | None) -> tuple[ParityReport, list[Finding]]:
+    """Parity of the on-demand feature views whose inputs are served, with request fields that are made up."""
+    snapshot, parity = project.registry.snapshot(), ParityReport()
+    findings: list[Finding] = []
+    views = snapshot.definitions.on_demand_feature_views
+    if measure is None:
+        return parity, findings
+    for name, view in views.items():
+        inputs = {projection.view.name for projection, _ in computations_of(views, [name]).stored}
+        if not all(snapshot.views[one].definition.online and snapshot.views[one].generation for one in inputs):
+            continue
+        report, problem = _parity_of(measure, name, view.feature_names)
+        parity += report
+        findings += problem
+    return parity, findings
 
 
 def _training_set_findings(records: Iterable[TrainingSetRecord], recreate: Recreate) -> Iterator[Finding]:

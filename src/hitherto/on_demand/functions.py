@@ -34,6 +34,11 @@ class Functions:
         self._causes = Causes()
         self._lock = threading.Lock()
 
+    @classmethod
+    def none(cls) -> Functions:
+        """No functions at all."""
+        return cls(Definitions)
+
     def give(self, views: Iterable[OnDemandFeatureView]) -> None:
         """Functions that were applied as objects: a notebook has no repo to load them from."""
         with self._lock:

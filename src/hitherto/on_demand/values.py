@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as at
@@ -32,6 +34,7 @@ from hitherto.types import (
 MISSING: Any = object()
 """Stands for what a function did not give; it is of no type."""
 _NONE = type(None)
+_WRITTEN_AS_TEXT = ("Float32", "Float64", "Bytes", "Date", "Timestamp")
 _PLAIN = {Bool: bool, Float64: float, String: str, Bytes: bytes, Date: date}
 _REFUSED = (UsageError, TypeError, ValueError, ArithmeticError, AttributeError)
 
@@ -57,6 +60,24 @@ def conform(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]
             taken.append(None)
             refused.append(row)
     return taken, refused
+
+
+def from_json(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """`conform` for values that come from JSON: Bytes as base64, times and Decimals as text, "NaN" and infinities by name."""
+    if _fits(kind, values) or not (kind.is_nested or kind.name in _WRITTEN_AS_TEXT or isinstance(kind, DecimalType)):
+        return conform(kind, values)
+    read: list[Any] = []
+    unread: list[int] = []
+    for row, value in enumerate(values):
+        try:
+            if kind == Bytes and value is not None:
+                b64decode(value, validate=True)
+            read.append(decode_column(kind, [msgspec.json.encode(value)])[0])
+        except (*_REFUSED, KeyError):
+            read.append(None)
+            unread.append(row)
+    taken, refused = conform(kind, read)
+    return taken, sorted([*unread, *refused])
 
 
 def _fits(kind: DataType, values: Sequence[Any]) -> bool:

@@ -26,6 +26,8 @@ class Status(StrEnum):
     NULL_VALUE = "NULL_VALUE"
     NOT_FOUND = "NOT_FOUND"
     OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+    ERROR = "ERROR"
+    """The function of an on-demand feature view failed, or gave what is not of the declared type."""
 
 
 _ROWS_SHOWN = 20
@@ -140,7 +142,7 @@ class Answer:
             values = [parts[view][part] for view, part in plan.parts]
             times = [own[0] for own in parts]
         else:
-            widths = [read.width for read in plan.reads]
+            widths = [view.read.width for view in self.views]
             values = [b",".join(parts[view][part :: widths[view]]) for view, part in plan.parts]
             times = [b",".join(own[::width]) for own, width in zip(parts, widths, strict=True)]
         if plan.defaults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,10 @@ from hitherto.online.store import Place
 from hitherto.registry.references import RequestedView, resolve
 from hitherto.registry.snapshot import Snapshot
 from hitherto.types import DataType
+
+if TYPE_CHECKING:
+    from hitherto.on_demand.functions import Functions
+    from hitherto.online.on_demand import OnDemandPlan
 
 EPOCH_JSON = b'"1970-01-01T00:00:00Z"'
 """The event time of a row that is not there, as Feast gives it."""
@@ -133,6 +137,8 @@ class LookupPlan:
     """The latest watermark among the views, and whose it is."""
     defaults: tuple[Default, ...]
     """Of the columns that have one."""
+    on_demand: OnDemandPlan | None = None
+    """What is computed from what was read; None where nothing is."""
     skeletons: dict[tuple[str, ...], list[bytes]] = field(default_factory=dict, compare=False, repr=False)
     """Entity columns in the order of a request -> what an answer in JSON is made of beside its values; see `online.answer`."""
 
@@ -160,14 +166,30 @@ def build_plan(
     indexes = {one.name: index for index, one in enumerate(projections)}
     columns = []
     for name, feature in references:
-        one = projections[indexes[name]]
+        index = indexes[name]
         output = f"{name.partition('@')[0]}__{feature}" if full_feature_names else feature
-        position = one.features.index(feature)
-        columns.append(FeatureColumn(output, f"{name}:{feature}", dict(one.fields)[feature], indexes[name], position))
+        columns.append(stored_column(projections[index], index, feature, output))
+    return assemble(projections, columns)
+
+
+def stored_column(projection: ServedProjection, index: int, feature: str, output: str) -> FeatureColumn:
+    """A feature of one of the views that a plan reads."""
+    kind, position = dict(projection.fields)[feature], projection.features.index(feature)
+    return FeatureColumn(output, f"{projection.name}:{feature}", kind, index, position)
+
+
+def assemble(
+    projections: Sequence[ServedProjection], columns: Sequence[FeatureColumn], on_demand: OnDemandPlan | None = None
+) -> LookupPlan:
+    """The plan that gives these columns. Those that are computed come as if from reads of their own, after the stored ones.
+
+    Raises:
+        NameCollisionError: Two output columns would have one name; the message names both.
+    """
     join_keys = {column: one.name for one in reversed(projections) for column, _ in one.keys}
     _check_names(columns, join_keys)
     keys = list(dict.fromkeys(one.keys for one in projections))
-    reads = tuple(_read(one) for one in projections)
+    reads = tuple(read_of(one) for one in projections)
     marks = [(one.watermark, one.name) for one in projections if one.watermark is not None]
     return LookupPlan(
         reads=reads,
@@ -175,11 +197,15 @@ def build_plan(
         places=tuple((one.place, keys.index(one.keys)) for one in projections),
         columns=tuple(columns),
         outputs=tuple((column.name, column.view, column.position) for column in columns),
-        parts=tuple((column.view, reads[column.view].positions[column.position]) for column in columns),
+        parts=tuple(
+            (column.view, reads[column.view].positions[column.position] if column.view < len(reads) else 1)
+            for column in columns
+        ),
         join_keys={column: join_keys[column] for one in projections for column, _ in one.keys},
         names_json=msgspec.json.encode([column.name for column in columns])[1:-1],
         watermark=max(marks, default=None),
-        defaults=tuple(_defaults(projections, columns)),
+        defaults=tuple(_defaults(every, columns)),
+        on_demand=on_demand,
     )
 
 
@@ -191,16 +217,28 @@ def _defaults(projections: Sequence[ServedProjection], columns: Sequence[Feature
 
 
 def plan_lookup(
-    snapshot: Snapshot, features: Sequence[str] | FeatureService, *, full_feature_names: bool = False
+    snapshot: Snapshot,
+    features: Sequence[str] | FeatureService,
+    *,
+    full_feature_names: bool = False,
+    functions: Callable[[], Functions] | None = None,
 ) -> LookupPlan:
     """The plan for feature references ("view:feature", "view@2:feature") or a feature service, as the snapshot serves them.
+
+    `functions` gives those of on-demand feature views; it is asked only where there are any.
 
     Raises:
         UnknownNameError: A view, version or feature is not there; the message has the nearest name.
         NameCollisionError: Two output columns would have one name.
+        FunctionError: The function of an on-demand feature view is not there, or not the one that was applied.
     """
     requested = resolve(snapshot, features, full_feature_names=full_feature_names)
     projections = [_project(snapshot.project, view) for view in requested.views]
+    if requested.computations:
+        # Imported by those who need it.
+        from hitherto.online.on_demand import plan_on_demand
+
+        return plan_on_demand(requested, projections, None if functions is None else functions())
     return build_plan(projections, requested.order, full_feature_names=full_feature_names)
 
 
@@ -212,7 +250,12 @@ class LookupPlans:
         self._plans: tuple[Any, dict[Any, LookupPlan]] = (None, {})
 
     def get(
-        self, snapshot: Snapshot, features: Sequence[str] | FeatureService, *, full_feature_names: bool = False
+        self,
+        snapshot: Snapshot,
+        features: Sequence[str] | FeatureService,
+        *,
+        full_feature_names: bool = False,
+        functions: Callable[[], Functions] | None = None,
     ) -> LookupPlan:
         """See `plan_lookup`."""
         serial, plans = self._plans
@@ -223,11 +266,13 @@ class LookupPlans:
         try:
             plan = plans.get(name)
         except TypeError:  # what cannot be remembered is no list of texts: planning says what is wrong with it
-            return plan_lookup(snapshot, features, full_feature_names=full_feature_names)
+            return plan_lookup(snapshot, features, full_feature_names=full_feature_names, functions=functions)
         if plan is None:
             if len(plans) >= self._limit:
                 plans.clear()
-            plan = plans[name] = plan_lookup(snapshot, features, full_feature_names=full_feature_names)
+            plan = plans[name] = plan_lookup(
+                snapshot, features, full_feature_names=full_feature_names, functions=functions
+            )
         return plan
 
 
@@ -249,7 +294,8 @@ def _project(project: str, requested: RequestedView) -> ServedProjection:
     )
 
 
-def _read(one: ServedProjection) -> ViewRead:
+def read_of(one: ServedProjection) -> ViewRead:
+    """How the rows of a view are read."""
     positions = {name: index for index, (name, _) in enumerate(one.fields)}
     kinds = dict(one.fields)
     nulls = SEPARATOR.join([NULL] * len(one.fields))

@@ -15,6 +15,7 @@ from hitherto.timeline import to_datetime
 EntityRows = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 _FIRST_INSTANT = -(1 << 63)
 _NONE: Mapping[int, Status] = {}
+_NO_FIELDS: Mapping[str, list[Any]] = {}
 
 
 def lookup(store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False) -> Answer:
@@ -32,6 +33,7 @@ def lookup(store: OnlineStore, plan: LookupPlan, entity_rows: EntityRows, *, now
 
     Raises:
         JoinKeyError, KeyTypeError: The keys are not those of the plan, or not of their types.
+        RequestFieldError: A field of a request source is missing, or not of its type.
         ClockError: now is before the watermark of a view.
         OnlineStoreError: The store did not answer.
     """
@@ -57,6 +59,8 @@ class Request(NamedTuple):
     reads: list[Read]
     spread: list[Sequence[int] | None]
     """For each read: the rows that have a key, or None if all have."""
+    fields: Mapping[str, list[Any]] = _NO_FIELDS
+    """The request fields of on-demand feature views, in their types."""
 
 
 def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool = False) -> Request:
@@ -64,20 +68,25 @@ def prepare(plan: LookupPlan, entity_rows: EntityRows, *, now: int, json: bool =
     if plan.watermark is not None and now < plan.watermark[0]:
         raise ClockError(plan.watermark[1], to_datetime(now), to_datetime(plan.watermark[0]))
     columns, rows = _columns(entity_rows)
-    if columns.keys() != plan.join_keys.keys():
+    fields = _NO_FIELDS
+    if plan.on_demand is not None:
+        fields = plan.on_demand.take(plan, columns, json=json)
+    elif columns.keys() != plan.join_keys.keys():
         check_columns(plan, list(columns))
     encoded = [_present(keying.encode(columns, json=json)) for keying in plan.keyings]
     reads: list[Read] = [(place, encoded[keying][0]) for place, keying in plan.places]
-    return Request(plan, now, columns, rows, reads, [encoded[keying][1] for _, keying in plan.places])
+    return Request(plan, now, columns, rows, reads, [encoded[keying][1] for _, keying in plan.places], fields)
 
 
 def answer(request: Request, values: Sequence[Sequence[bytes | None]]) -> Answer:
     """The answer from what the store gave for `request.reads`."""
-    plan, now, columns, rows, _, spread = request
+    plan, now, columns, rows, _, spread, fields = request
     views = [
         _arrange(read, found if some is None and read.keyed else _spread(found, some, rows, alone=not read.keyed), now)
         for read, found, some in zip(plan.reads, values, spread, strict=True)
     ]
+    if plan.on_demand is not None:
+        views += plan.on_demand.compute(views, fields, rows=rows, now=now)
     return Answer(plan, columns, rows, views, now)
 
 

@@ -17,6 +17,7 @@ from hitherto.feature_store import FeatureStore
 from hitherto.serving import docs, openapi
 from hitherto.serving.auth import Tokens
 from hitherto.serving.body import Disconnected, Receive
+from hitherto.serving.functions import ServedFunctions
 from hitherto.serving.lookup import LookupRoute, Lookups
 from hitherto.serving.metrics import LOOKUP_ROUTE, OTHER_ROUTE, Metrics
 from hitherto.serving.problems import Message, Refusal, Send, refusal_of, send_refusal
@@ -72,16 +73,18 @@ class ServerApp(FastAPI):
         self.metrics.count(route, status, perf_counter() - began)
 
 
-def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
+def create_app(store: FeatureStore, *, close_store: bool = False, allow_changed_functions: bool = False) -> FastAPI:
     """The server of a feature store, as an ASGI app.
 
     Args:
         store: What it serves; its clock is the server's.
         close_store: Whether the store ends with the app.
+        allow_changed_functions: Whether functions of on-demand feature views may differ from those that were applied.
 
     Raises:
         RegistryError: The registry does not answer; a server needs one snapshot to begin with.
         ConfigError: The file of tokens cannot be read.
+        FunctionError: A function of an on-demand feature view is not there, or not the one that was applied.
     """
     settings, online, metrics = store.config.server, store.online_store, Metrics()
     tokens = Tokens(store.config.tokens_path)
@@ -89,13 +92,16 @@ def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
     def after_poll() -> None:
         metrics.show(snapshots.current, answers=snapshots.problem is None)
         tokens.reload()
+        functions.follow(snapshots.current)
 
     def refresh() -> int:
         serial = snapshots.refresh().serial
+        functions.follow(snapshots.current, again=True)
         after_poll()
         return serial
 
     snapshots = Snapshots(store.registry, seconds=settings.poll_seconds, also=after_poll)
+    functions = ServedFunctions(store.functions, snapshots.current, allow_changed=allow_changed_functions)
     after_poll()
     app = ServerApp(
         title="Hitherto",
@@ -106,7 +112,14 @@ def create_app(store: FeatureStore, *, close_store: bool = False) -> FastAPI:
         lifespan=_lifespan(store, snapshots, metrics, close_store=close_store),
     )
     app.tokens, app.metrics = tokens, metrics
-    lookups = Lookups(online, snapshots, clock=store.clock, settings=settings, metrics=metrics)
+    lookups = Lookups(
+        online,
+        snapshots,
+        clock=store.clock,
+        settings=settings,
+        metrics=metrics,
+        functions=lambda: store.functions,
+    )
     app.lookup = LookupRoute(lookups, tokens)
     readiness = Readiness(online, snapshots, clock=store.clock, tokens=tokens)
     app.include_router(make_router(Parts(store, snapshots, readiness, metrics, refresh)))

@@ -5,13 +5,14 @@ The framework's own machinery for routes costs more than everything here togethe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
 from hitherto.config.settings import ServerSettings
+from hitherto.on_demand.functions import Functions
 from hitherto.online.plan import LookupPlan, plan_lookup
 from hitherto.online.reader import Request, answer, prepare
 from hitherto.online.store import OnlineStore
@@ -45,11 +46,19 @@ class Lookups:
     """From the bytes of a body to the store, and from there to the bytes of the answer. It holds no state of a request."""
 
     def __init__(
-        self, store: OnlineStore, snapshots: Snapshots, *, clock: Clock, settings: ServerSettings, metrics: Metrics
+        self,
+        store: OnlineStore,
+        snapshots: Snapshots,
+        *,
+        clock: Clock,
+        settings: ServerSettings,
+        metrics: Metrics,
+        functions: Callable[[], Functions] | None = None,
     ) -> None:
         self.store, self.settings, self.metrics = store, settings, metrics
         self.deadlines = Deadlines(settings.request_timeout)
         self._snapshots, self._clock, self._most_rows = snapshots, clock, settings.max_entities
+        self._functions = functions
         self._decode = msgspec.json.Decoder(LookupBody).decode
         self._plans: tuple[Snapshot, dict[Any, LookupPlan]] = (snapshots.current, {})
 
@@ -97,7 +106,8 @@ class Lookups:
         if asked > most:
             raise _too_many("features", asked, most)
         wanted = body.features or snapshot.feature_service(body.feature_service or "")
-        plan = plan_lookup(snapshot, wanted, full_feature_names=body.full_feature_names)
+        full = body.full_feature_names
+        plan = plan_lookup(snapshot, wanted, full_feature_names=full, functions=self._functions)
         if len(plan.columns) > most:
             raise _too_many("features", len(plan.columns), most)
         return plan

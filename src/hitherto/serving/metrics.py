@@ -27,9 +27,7 @@ LOOKUP_ROUTE = "/get-online-features"
 OTHER_ROUTE = "other"
 STATUSES = tuple(Status)
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-_PRESENT, _NULL_VALUE, _NOT_FOUND, _OUTSIDE = (
-    STATUSES.index(one) for one in (Status.PRESENT, Status.NULL_VALUE, Status.NOT_FOUND, Status.OUTSIDE_MAX_AGE)
-)
+_PRESENT, _NULL_VALUE, _NOT_FOUND, _OUTSIDE, _ERROR = (STATUSES.index(one) for one in Status)
 _MICROS = 1_000_000
 
 
@@ -67,7 +65,8 @@ class LookupCounts:
         """One lookup that was answered."""
         self.seconds += seconds
         self.buckets[bisect_left(_BUCKETS, seconds)] += 1
-        for read, view in zip(answer.plan.reads, answer.views, strict=True):
+        for view in answer.views:
+            read = view.read
             name = read.projection.place.view
             counts = self.values.get(name)
             if counts is None:
@@ -79,9 +78,10 @@ class LookupCounts:
             if nulls:
                 # The rows that are not there are nulls in every column.
                 rows = list(view.exceptions.values())
-                outside = rows.count(Status.OUTSIDE_MAX_AGE)
+                outside, errors = rows.count(Status.OUTSIDE_MAX_AGE), rows.count(Status.ERROR)
                 counts[_OUTSIDE] += outside * width
-                counts[_NOT_FOUND] += (len(rows) - outside) * width
+                counts[_ERROR] += errors * width
+                counts[_NOT_FOUND] += (len(rows) - outside - errors) * width
                 counts[_NULL_VALUE] += nulls - len(rows) * width
 
 

@@ -68,12 +68,14 @@ _TITLES = {
     "name-collision": "Two columns of one name",
     "join-key": "The entity columns are not those that are needed",
     "key-type": "A key of the wrong type",
+    "request-field": "A request field is missing, or of the wrong type",
     "data": "The rows were not taken",
     "not-materialized": "Nothing has been published yet",
     "too-large": "The request is too large",
     "unsupported-media-type": "The body is not JSON",
     "unauthorized": "A token is needed",
     "forbidden": "The token does not allow this",
+    "function": "A function that was applied is not installed",
     "clock": "The clock is before what is published",
     "online-store": "The online store does not answer",
     "registry": "The registry does not answer",
@@ -83,15 +85,21 @@ _TITLES = {
     "internal": "A fault of the server",
 }
 _STORE = "The online store did not answer, or not in time. Try again."
+_FUNCTION = (
+    "The function of an on-demand feature view is not the one that was applied, so its features are not answered; "
+    "others are. The server's log says which."
+)
 _INTERNAL = _Kind(500, "internal", "Something went wrong here. The server's log says where.")
 _KINDS: Mapping[type[BaseException], _Kind] = {
     errors.UnknownNameError: _Kind(404, "unknown-name"),
     errors.JoinKeyError: _Kind(422, "join-key"),
     errors.KeyTypeError: _Kind(422, "key-type"),
+    errors.RequestFieldError: _Kind(422, "request-field"),
     errors.NameCollisionError: _Kind(400, "name-collision"),
     errors.UsageError: _Kind(400, "usage"),
     errors.NotMaterializedError: _Kind(409, "not-materialized"),
     errors.DataError: _Kind(422, "data"),
+    errors.FunctionError: _Kind(503, "function", _FUNCTION),
     errors.ClockError: _Kind(503, "clock"),
     errors.RunInProgressError: _Kind(409, "busy"),
     errors.FencedError: _Kind(409, "busy", "A run has begun meanwhile. Try again."),

@@ -24,6 +24,7 @@ from hitherto.config import Config
 from hitherto.errors import HithertoError, UsageError
 from hitherto.feature_store import FeatureStore
 from hitherto.serving.direct import DirectProtocol
+from hitherto.serving.functions import ServedFunctions
 from hitherto.timeline import Clock, instant, to_datetime
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def run(
     workers: int = 1,
     now: str | None = None,
     insecure: bool = False,
+    allow_changed_functions: bool = False,
 ) -> None:
     """Serve a repo until a signal ends it.
 
@@ -76,12 +78,14 @@ def run(
         host, port: Where to listen; port 0 takes a free one.
         workers: Processes that answer. Each polls the registry itself; /metrics is their sum.
         now: An instant at which the clock stands still: for data of the past. The system's clock if not given.
+        allow_changed_functions: Whether functions of on-demand feature views may differ from those that were applied.
         insecure: Whether to listen beyond loopback without tokens, where anybody may then read and write features.
 
     Raises:
         UsageError: No token protects an address beyond loopback, or the address cannot be listened at.
         InstantError: `now` is no instant.
         ConfigError, RegistryError: The settings are wrong, or the registry does not answer.
+        FunctionError: A function of an on-demand feature view is not there, or not the one that was applied.
     """
     clock = clock_at(now)
     if workers < 1:
@@ -90,14 +94,14 @@ def run(
     check_exposure(store.config, host, insecure=insecure)
     with _listening(host, port) as listener:
         if workers == 1:
-            _run_here(store, listener)
+            _run_here(store, listener, allow_changed_functions=allow_changed_functions)
         else:
             # Opened once before there are workers: interrupted runs are finished, and what is wrong is said by one.
             with store:
-                store.registry.snapshot()
-            _run_workers(
-                store.config, listener, workers, {"repo_path": str(Path(repo_path).absolute()), "env": env, "now": now}
-            )
+                snapshot = store.registry.snapshot()
+                ServedFunctions(store.functions, snapshot, allow_changed=allow_changed_functions)
+            told = {"repo_path": str(Path(repo_path).absolute()), "env": env, "now": now}
+            _run_workers(store.config, listener, workers, {**told, "allow_changed_functions": allow_changed_functions})
 
 
 @contextmanager
@@ -132,7 +136,7 @@ def worker_app() -> FastAPI:
     forget_dead_workers()
     told = json.loads(os.environ[_HANDOVER])
     store = FeatureStore(told["repo_path"], env=told["env"], clock=clock_at(told["now"]))
-    app = create_app(store, close_store=True)
+    app = create_app(store, close_store=True, allow_changed_functions=told["allow_changed_functions"])
     _spare_the_collector()
     return app
 
@@ -195,10 +199,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _run_here(store: FeatureStore, listener: socket.socket) -> None:
+def _run_here(store: FeatureStore, listener: socket.socket, *, allow_changed_functions: bool) -> None:
     from hitherto.serving.app import create_app
 
-    app = create_app(store, close_store=True)
+    app = create_app(store, close_store=True, allow_changed_functions=allow_changed_functions)
     _spare_the_collector()
     server = uvicorn.Server(uvicorn.Config(app, log_config=_LOGGING, **_UVICORN))
     _announce(store.config, listener)
