@@ -150,8 +150,11 @@ def get_online_features(
     if entity and entities:
         raise UsageError("Give --entity or --entities, not both.")
     with here.open_store() as store:
-        kinds = _key_types(store, asked)
-        rows = _typed(json_rows(entities) if entities else entity_columns(entity or ()), kinds, text=not entities)
+        kinds, fields = _column_types(store, asked)
+        given, text = json_rows(entities) if entities else entity_columns(entity or ()), not entities
+        rows = _typed({name: values for name, values in given.items() if name not in fields}, kinds, text=text)
+        taken = {name: _request_field(name, fields[name], given[name], text=text) for name in given if name in fields}
+        rows = {name: taken.get(name, rows.get(name, [])) for name in given}
         answer = store.get_online_features(asked, rows, full_feature_names=full_feature_names)
     _show_answer(here.output, answer)
 
@@ -214,12 +217,30 @@ def json_rows(text: str) -> dict[str, list[Any]]:
     )
 
 
-def _key_types(store: FeatureStore, asked: list[str] | str) -> dict[str, DataType]:
-    """The entity columns that the request needs, and their types."""
+def _column_types(store: FeatureStore, asked: list[str] | str) -> tuple[dict[str, DataType], Mapping[str, DataType]]:
+    """The entity columns that the request needs and their types: keys, and request fields that are no keys too."""
     from hitherto.registry.references import resolve
 
-    views = resolve(store.registry.snapshot(), asked, full_feature_names=True).views
-    return {column: view.served.definition.join_keys[key] for view in views for key, column in view.key_columns.items()}
+    found = resolve(store.registry.snapshot(), asked, full_feature_names=True)
+    keys = {
+        column: view.served.definition.join_keys[key]
+        for view in found.views
+        for key, column in view.key_columns.items()
+    }
+    return keys, {name: kind for name, kind in found.computations.fields.items() if name not in keys}
+
+
+def _request_field(name: str, kind: DataType, values: Sequence[Any], *, text: bool) -> list[Any]:
+    """Values of a request field in its type."""
+    from hitherto.errors import RequestFieldError
+    from hitherto.on_demand.values import from_json
+
+    taken, refused = from_json(kind, [_from_text(kind, value) if text else value for value in values])
+    if refused:
+        raise RequestFieldError(
+            f"The request field {name!r} is {kind!r}; the value of row {refused[0]} cannot be taken as that."
+        )
+    return taken
 
 
 def _typed(columns: Mapping[str, list[Any]], kinds: Mapping[str, DataType], *, text: bool) -> dict[str, list[Any]]:
@@ -241,12 +262,12 @@ def _from_text(kind: DataType, value: str) -> Any:
     """A word of the command line as JSON would have it: numbers and truth values; the rest is text in JSON too."""
     if kind.name == "Bool" and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    if kind.is_integer:
-        try:
+    try:
+        if kind.is_integer:
             return int(value)
-        except ValueError:
-            return value
-    return value
+        return json.loads(value) if kind.is_float or kind.is_nested else value
+    except ValueError:
+        return value
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ class Functions:
                 self._evaluator(view, look=True)
             except FunctionError as error:
                 problems.append(str(error))
+                if self._failure is not None:
+                    break
         if problems:
             raise FunctionError("\n".join(problems))
 
@@ -82,10 +84,11 @@ class Functions:
             return self._held[identity]
         found = self._installed.get(view.name)
         if found is None:
-            why = f" The repo cannot be loaded: {self._failure}" if self._failure is not None else ""
+            what = f"The function of on-demand feature view {view.name!r} ({view.import_path})"
+            if self._failure is not None:
+                raise FunctionError(f"{what} is not there, because the repo cannot be loaded: {self._failure}")
             raise FunctionError(
-                f"The function of on-demand feature view {view.name!r} ({view.import_path}) is not in the repo. "
-                f"The registry holds no code: install the repo that was applied, or apply this one.{why}"
+                f"{what} is not in the repo. The registry holds no code: install the repo that was applied, or apply this one."
             )
         if not self.allow_changed:
             raise FunctionError(
