@@ -29,6 +29,7 @@ PROGRAMS = (
     "materialization",
     "push",
     "lookup",
+    "on_demand",
     "serving",
     "publishing",
     "memory_limit",

@@ -29,6 +29,7 @@ ORDER = (
     "materialization",
     "push",
     "lookup",
+    "on_demand",
     "serving",
     "publishing",
     "startup",

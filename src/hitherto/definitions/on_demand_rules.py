@@ -50,19 +50,21 @@ def _misfits(view: OnDemandFeatureView) -> Iterator[str]:
             yield f"it takes the keys of {source.name!r} from other columns; give that a name of its own with .with_name(...)."
     if view.function is None:
         return
+    if view.mode == "polars":
+        yield from _of_polars(view.function.__annotations__)
+        return
     hints = signature.hints_of(view.function)
     if isinstance(hints, str):
         yield hints
-    elif view.mode == "polars":
-        yield from _of_polars(hints)
     else:
         kinds = {name: one.dtype for name, one in bound.items() if not isinstance(one, str)}
         yield from _of_python(view, kinds, hints)
 
 
 def _of_polars(hints: Mapping[str, Any]) -> Iterator[str]:
+    # As they are written: Polars may be imported for type checkers only.
     for name, hint in hints.items():
-        if name != "return" and getattr(hint, "__name__", "") not in POLARS_NAMES:
+        if name != "return" and _shown(hint).rpartition(".")[2] not in POLARS_NAMES:
             yield f"its parameter {name!r} is annotated with {_shown(hint)}; in polars mode every parameter is a pl.Expr."
 
 
@@ -86,7 +88,7 @@ def _of_python(view: OnDemandFeatureView, kinds: Mapping[str, DataType], hints: 
 
 
 def _shown(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint)
+    return hint.__name__ if isinstance(hint, type) else str(hint).strip("'")
 
 
 def _one_type_per_request_field(definitions: Definitions) -> Iterator[Problem]:
