@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView
-from hitherto.on_demand.values import MISSING, conform, python_values
+from hitherto.on_demand.values import MISSING, conformer, python_values
 from hitherto.types import StructType
 
 BATCH_ROWS = 65_536
 """Rows that are Python values at one time."""
+_BARE = frozenset((type(None), bool, int, float, str, bytes))
 logger = logging.getLogger("hitherto.on_demand")
 
 
@@ -92,6 +93,7 @@ class PythonEvaluator:
         self._view, self._causes = view, causes
         self._call = by_position(function)
         self._fields = tuple(view.schema)
+        self._conform = [conformer(field.dtype) for field in self._fields]
         kinds = {one.parameter: one.dtype for one in view.inputs}
         self._kinds = [kinds[name] for name in parameters]
 
@@ -105,7 +107,7 @@ class PythonEvaluator:
             except (Exception, SystemExit) as error:  # noqa: BLE001  (a user's function can raise anything)
                 self._causes.raised(self._view, error)
                 results.append(MISSING)
-        return [self._feature(field, results) for field in self._fields]
+        return [self._feature(number, results) for number in range(len(self._fields))]
 
     def of_arrow(self, columns: Sequence[pa.Array], rows: int) -> list[Column]:
         """See `Evaluator`."""
@@ -124,9 +126,10 @@ class PythonEvaluator:
             made.append(Column(pa.concat_arrays(chunks), errors))
         return made
 
-    def _feature(self, field: Field, results: Sequence[Any]) -> Values:
+    def _feature(self, number: int, results: Sequence[Any]) -> Values:
+        field = self._fields[number]
         raw = _alone(field, results) if len(self._fields) == 1 else _named(field.name, results)
-        values, errors = conform(field.dtype, raw)
+        values, errors = self._conform[number](raw)
         for row in errors:
             if results[row] is not MISSING:
                 given = "nothing" if raw[row] is MISSING else f"a value of type {type(raw[row]).__name__}"
@@ -154,7 +157,7 @@ def _named(name: str, results: Iterable[Any]) -> list[Any]:
 
 def _alone(field: Field, results: Sequence[Any]) -> Sequence[Any]:
     """The one feature, given in a dict or bare. A Struct's value is a dict too: one with the feature's name alone is a dict of features."""
-    if not any(isinstance(result, Mapping) for result in results):
+    if _BARE.issuperset(map(type, results)) or not any(isinstance(result, Mapping) for result in results):
         return results
     if not isinstance(field.dtype, StructType):
         return [result.get(field.name, MISSING) if isinstance(result, Mapping) else result for result in results]

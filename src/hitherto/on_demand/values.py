@@ -7,6 +7,7 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -37,6 +38,31 @@ _NONE = type(None)
 _WRITTEN_AS_TEXT = ("Float32", "Float64", "Bytes", "Date", "Timestamp")
 _PLAIN = {Bool: bool, Float64: float, String: str, Bytes: bytes, Date: date}
 _REFUSED = (UsageError, TypeError, ValueError, ArithmeticError, AttributeError)
+
+
+@lru_cache(maxsize=256)
+def conformer(kind: DataType, *, json: bool = False) -> Callable[[Sequence[Any]], tuple[list[Any], list[int]]]:
+    """`conform`, or `from_json`, for one type: what does not depend on the values is found out once."""
+    whole, plain = from_json if json else conform, _PLAIN.get(kind)
+    if plain is None and kind in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[kind]
+
+        def take_integers(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
+            if len(values) == 1 and type(values[0]) is int and low <= values[0] <= high:
+                return [values[0]], []
+            return whole(kind, values)
+
+        return take_integers
+    if plain is None or plain is str:
+        return partial(whole, kind)
+
+    def take(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
+        found = set(map(type, values))
+        found.discard(_NONE)
+        # Of one type or none: most columns are, and need no second look.
+        return (list(values), []) if not found or found == {plain} else whole(kind, values)
+
+    return take if not json or plain in (bool, float) else partial(whole, kind)
 
 
 def conform(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]]:

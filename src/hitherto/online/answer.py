@@ -48,12 +48,13 @@ class ViewAnswer:
         exceptions: Row -> NOT_FOUND or OUTSIDE_MAX_AGE; all other rows are there.
     """
 
-    __slots__ = ("_complete", "_parts", "exceptions", "read", "text")
+    __slots__ = ("_complete", "_kept", "_parts", "exceptions", "read", "text")
 
     def __init__(self, read: ViewRead, text: bytes, exceptions: Mapping[int, Status]) -> None:
         self.read, self.exceptions, self.text = read, exceptions, text
         self._parts: list[bytes] | None = None
         self._complete: bool | None = None
+        self._kept: list[list[Any]] | None = None
 
     @property
     def complete(self) -> bool:
@@ -85,7 +86,14 @@ class ViewAnswer:
 
     def decoded(self) -> list[list[Any]]:
         """The wanted features as Python values."""
+        if self._kept is not None:
+            return [list(values) for values in self._kept]
         return self.read.decode(self.text) if self.text else [[] for _ in self.read.positions]
+
+    def keep_decoded(self) -> list[list[Any]]:
+        """The same, kept: on-demand features are computed from them, and the SDK asks again."""
+        self._kept = self.decoded()
+        return self._kept
 
 
 # Not frozen: setting five fields of a frozen one costs a microsecond, a tenth of a lookup.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from hitherto.encoding.numbers import float64_text
 from hitherto.encoding.row_codec import NULL, encode_fragment
 from hitherto.errors import NameCollisionError, RequestFieldError
 from hitherto.on_demand.evaluation import Evaluator, Values
 from hitherto.on_demand.functions import Functions
-from hitherto.on_demand.values import conform, from_json
+from hitherto.on_demand.values import conformer
 from hitherto.online.answer import Status, ViewAnswer
 from hitherto.online.plan import (
     FeatureColumn,
@@ -26,7 +28,9 @@ from hitherto.online.store import Place
 from hitherto.registry.computations import Computation, Computations, Origin
 from hitherto.registry.references import Requested
 from hitherto.timeline import rfc3339, to_datetime
-from hitherto.types import DataType
+from hitherto.types import DataType, Float64
+
+_NO_ERRORS: Mapping[int, Status] = {}
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class ComputedRead:
     step: int
     position: int
     """Among the features of the step's view."""
-    kind: DataType
+    write: Callable[[Any], bytes]
+    """From a value to its JSON."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class OnDemandPlan:
 
     fields: Mapping[str, DataType]
     """Entity column -> type of the request field."""
+    conformers: Mapping[bool, Mapping[str, Callable[[Sequence[Any]], tuple[list[Any], list[int]]]]]
+    """How values from JSON (True) and from Python (False) become those of a field's type."""
     steps: tuple[Step, ...]
     computed: tuple[ComputedRead, ...]
 
@@ -89,7 +96,7 @@ class OnDemandPlan:
                 raise RequestFieldError(
                     f"The request field {name!r} ({kind!r}) is missing: an on-demand feature view takes it from the entity columns."
                 )
-            values, refused = from_json(kind, columns[name]) if json else conform(kind, columns[name])
+            values, refused = self.conformers[json][name](columns[name])
             if refused:
                 given = type(columns[name][refused[0]]).__name__
                 raise RequestFieldError(
@@ -109,7 +116,7 @@ class OnDemandPlan:
             for slot in step.slots:
                 if slot.origin == "stored":
                     if slot.index not in decoded:
-                        decoded[slot.index] = views[slot.index].decoded()
+                        decoded[slot.index] = views[slot.index].keep_decoded()
                     columns.append(decoded[slot.index][slot.position])
                 elif slot.origin == "request":
                     columns.append(fields[slot.name])
@@ -118,18 +125,18 @@ class OnDemandPlan:
                 else:
                     columns.append([to_datetime(now)] * rows)
             made.append(step.evaluator.of_lists(columns, rows))
-        events = [_events([views[index] for index in step.reads], rows, now) for step in self.steps]
+        events = [_Events([views[index] for index in step.reads], rows, now) for step in self.steps]
         return [ComputedAnswer(one, made[one.step][one.position], events[one.step]) for one in self.computed]
 
 
 class ComputedAnswer(ViewAnswer):
     """A computed column, as the answer of a view with one feature. Its JSON is made when it is asked for: the SDK needs none."""
 
-    __slots__ = ("_events", "_fragments", "_kind", "_values")
+    __slots__ = ("_events", "_fragments", "_values", "_write")
 
-    def __init__(self, read: ComputedRead, values: Values, events: list[bytes]) -> None:
-        super().__init__(read.read, b"", dict.fromkeys(values.errors, Status.ERROR))
-        self._kind, self._values, self._events = read.kind, values.values, events
+    def __init__(self, read: ComputedRead, values: Values, events: _Events) -> None:
+        super().__init__(read.read, b"", dict.fromkeys(values.errors, Status.ERROR) if values.errors else _NO_ERRORS)
+        self._write, self._values, self._events = read.write, values.values, events
         self._fragments: list[bytes] | None = None
 
     @property
@@ -140,23 +147,38 @@ class ComputedAnswer(ViewAnswer):
     @property
     def parts(self) -> list[bytes]:
         """The event time and the feature of each row, row after row."""
-        return [part for row in zip(self._events, self.column(0), strict=True) for part in row]
+        return [part for row in zip(self.events, self.column(0), strict=True) for part in row]
 
     @property
     def events(self) -> list[bytes]:
         """The event times, as JSON."""
-        return self._events
+        return self._events.found()
 
     def column(self, position: int) -> list[bytes]:
         """The feature, as JSON."""
         if self._fragments is None:
-            kind = self._kind
-            self._fragments = [NULL if value is None else encode_fragment(kind, value) for value in self._values]
+            write = self._write
+            self._fragments = [NULL if value is None else write(value) for value in self._values]
         return self._fragments
 
     def decoded(self) -> list[list[Any]]:
         """The feature as Python values."""
         return [list(self._values)]
+
+
+class _Events:
+    """The event times of what one on-demand view computed, found when they are first asked for: the SDK rarely does."""
+
+    __slots__ = ("_found", "_of")
+
+    def __init__(self, views: Sequence[ViewAnswer], rows: int, now: int) -> None:
+        self._of = views, rows, now
+        self._found: list[bytes] | None = None
+
+    def found(self) -> list[bytes]:
+        if self._found is None:
+            self._found = _events(*self._of)
+        return self._found
 
 
 def _events(views: Sequence[ViewAnswer], rows: int, now: int) -> list[bytes]:
@@ -206,9 +228,20 @@ def plan_on_demand(
         kind = view.schema[position].dtype
         columns.append(FeatureColumn(output, f"{name}:{feature}", kind, len(projections) + len(computed), 0))
         alone = ServedProjection(name, Place("", name, 0, 0), (), ((feature, kind),), (feature,))
-        computed.append(ComputedRead(read_of(alone), numbers[name], position, kind))
+        computed.append(ComputedRead(read_of(alone), numbers[name], position, _writer(kind)))
     _refuse_field_names(columns, computations.fields)
-    return assemble(projections, columns, OnDemandPlan(computations.fields, tuple(steps), tuple(computed)))
+    fields = computations.fields
+    conformers = {json: {name: conformer(kind, json=json) for name, kind in fields.items()} for json in (False, True)}
+    return assemble(projections, columns, OnDemandPlan(fields, conformers, tuple(steps), tuple(computed)))
+
+
+def _writer(kind: DataType) -> Callable[[Any], bytes]:
+    """`encode_fragment` for values that are of a type already."""
+    if kind.is_integer:
+        return lambda value: b"%d" % value
+    if kind == Float64:
+        return lambda value: float64_text(value).encode()
+    return partial(encode_fragment, kind)
 
 
 def _slots(
