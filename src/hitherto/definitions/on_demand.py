@@ -46,9 +46,10 @@ class RequestSource:
         check_name(self.name, object=what, location=self.location)
         object.__setattr__(self, "schema", _fields(self.schema, what, self.location))
         for one in self.schema:
-            if one.expect or one.source_column:
+            if one.expect or one.source_column or one.default is not None:
                 report(
-                    f"its field {one.name!r} has expect= or source_column=, which are for rows that a run reads; a request has none.",
+                    f"its field {one.name!r} has expect=, source_column= or default=, which are for rows that a run reads; "
+                    "a request has none.",
                     object=what,
                     location=one.location or self.location,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -44,6 +45,14 @@ class Slot:
     """Of the read or of the step."""
     position: int
     """Among its columns."""
+    default: Any = None
+    """What a function is given where there is no value; never a null."""
+
+    def filled(self, values: Sequence[Any]) -> Sequence[Any]:
+        """The values, with the default where there is none."""
+        if self.default is None or None not in values:
+            return values
+        return [deepcopy(self.default) if value is None else value for value in values]
 
 
 @dataclass(frozen=True)
@@ -117,11 +126,11 @@ class OnDemandPlan:
                 if slot.origin == "stored":
                     if slot.index not in decoded:
                         decoded[slot.index] = views[slot.index].keep_decoded()
-                    columns.append(decoded[slot.index][slot.position])
+                    columns.append(slot.filled(decoded[slot.index][slot.position]))
                 elif slot.origin == "request":
                     columns.append(fields[slot.name])
                 elif slot.origin == "computed":
-                    columns.append(made[slot.index][slot.position].values)
+                    columns.append(slot.filled(made[slot.index][slot.position].values))
                 else:
                     columns.append([to_datetime(now)] * rows)
             made.append(step.evaluator.of_lists(columns, rows))
@@ -225,9 +234,10 @@ def plan_on_demand(
             continue
         view = computations.views[numbers[name]].view
         position = view.feature_names.index(feature)
-        kind = view.schema[position].dtype
+        kind, default = view.schema[position].dtype, view.schema[position].default
         columns.append(FeatureColumn(output, f"{name}:{feature}", kind, len(projections) + len(computed), 0))
-        alone = ServedProjection(name, Place("", name, 0, 0), (), ((feature, kind),), (feature,))
+        defaults = {} if default is None else {feature: default}
+        alone = ServedProjection(name, Place("", name, 0, 0), (), ((feature, kind),), (feature,), defaults=defaults)
         computed.append(ComputedRead(read_of(alone), numbers[name], position, _writer(kind)))
     _refuse_field_names(columns, computations.fields)
     fields = computations.fields
@@ -254,13 +264,17 @@ def _slots(
     slots = []
     for taken in one.taken:
         index = position = 0
+        default = None
         if taken.origin == "stored":
             index = reads[taken.name]
             position = projections[index].features.index(taken.feature)
+            default = projections[index].defaults.get(taken.feature)
         elif taken.origin == "computed":
             index = numbers[taken.name]
-            position = computations.views[index].view.feature_names.index(taken.feature)
-        slots.append(Slot(taken.origin, taken.name, index, position))
+            view = computations.views[index].view
+            position = view.feature_names.index(taken.feature)
+            default = view.schema[position].default
+        slots.append(Slot(taken.origin, taken.name, index, position, default))
     return slots
 
 

@@ -190,6 +190,7 @@ def assemble(
     _check_names(columns, join_keys)
     keys = list(dict.fromkeys(one.keys for one in projections))
     reads = tuple(read_of(one) for one in projections)
+    every = [*projections, *(one.read.projection for one in (() if on_demand is None else on_demand.computed))]
     marks = [(one.watermark, one.name) for one in projections if one.watermark is not None]
     return LookupPlan(
         reads=reads,
