@@ -38,7 +38,7 @@ class FeatureView:
         ttl: How long a row is valid after its event time (semantics 3); None is for ever. timedelta or "90s", "30m", "6h", "7d".
         transform: One DuckDB SELECT over the relation `source`, or over the names of `sources`; or a Path to a .sql file
             (beside the defining file).
-        lookback: How far before its interval the transform looks; None is to the beginning.
+        lookback: How far before its interval the transform looks; None is to the beginning. Of several sources also by name.
         online: Whether runs write the online store.
         online_retention: How long after its event time a row stays in the online store; None is for ever.
         expect: Checks on the whole, and row predicates over several columns (semantics 9).
@@ -63,7 +63,7 @@ class FeatureView:
     aggregations: Sequence[Aggregation] = field(default=(), kw_only=True)
     ttl: timedelta | str | None = field(default=None, kw_only=True)
     transform: str | Path | None = field(default=None, kw_only=True)
-    lookback: timedelta | str | None = field(default=None, kw_only=True)
+    lookback: timedelta | str | Mapping[str, timedelta | str | None] | None = field(default=None, kw_only=True)
     online: bool = field(default=True, kw_only=True)
     online_retention: timedelta | str | None = field(default=None, kw_only=True)
     expect: Sequence[Expectation] = field(default=(), kw_only=True)
@@ -87,8 +87,9 @@ class FeatureView:
             if self.sources is None:
                 self._complain(f"its source is {self.source!r}; give source=ParquetSource(...).")
             return
-        for attribute in ("ttl", "lookback", "online_retention"):
-            self._take_duration(attribute)
+        for attribute in ("ttl", "online_retention"):
+            object.__setattr__(self, attribute, self._as_duration(getattr(self, attribute), attribute))
+        self._take_lookback()
         self._read_transform()
         if self.aggregations:
             self._take_aggregations()
@@ -123,19 +124,32 @@ class FeatureView:
         object.__setattr__(self, "sources", found)
         object.__setattr__(self, "source", first)
 
-    def _take_duration(self, attribute: str) -> None:
-        value = getattr(self, attribute)
+    def _as_duration(self, value: Any, what: str) -> timedelta | None:
         if value is None:
-            return
+            return None
         try:
-            value = duration(value, what=attribute)
+            found = duration(value, what=what)
         except InstantError as error:
             self._complain(str(error))
-            value = None
-        else:
-            if value < timedelta(0):
-                self._complain(f"{attribute}={value} is negative.")
-        object.__setattr__(self, attribute, value)
+            return None
+        if found < timedelta(0):
+            self._complain(f"{what}={found} is negative.")
+        return found
+
+    def _take_lookback(self) -> None:
+        given: Any = self.lookback
+        if not isinstance(given, Mapping):
+            object.__setattr__(self, "lookback", self._as_duration(given, "lookback"))
+            return
+        if self.sources is None:
+            self._complain('lookback= by name is for sources=; of one source it is a duration, such as "2h".')
+        for name in given:
+            if name not in self.all_sources:
+                self._complain(
+                    f"lookback= names {name!r}, which is not among its sources.{did_you_mean(str(name), self.all_sources)}"
+                )
+        found = {name: self._as_duration(given.get(name), f"lookback of {name!r}") for name in self.all_sources}
+        object.__setattr__(self, "lookback", found)
 
     def _read_transform(self) -> None:
         if self.transform is None or isinstance(self.transform, str):
@@ -291,11 +305,17 @@ class FeatureView:
         return micros(self.online_retention) if isinstance(self.online_retention, timedelta) else None
 
     @property
-    def lookback_micros(self) -> int | None:
-        """How far the transform looks back, in microseconds; None is to the beginning (or there is no transform: 0)."""
+    def lookbacks(self) -> dict[str, int | None]:
+        """How far the transform looks back in each source, by the name that it reads, in microseconds.
+
+        None is to the beginning; without a transform it is 0.
+        """
         if self.transform is None:
-            return 0
-        return micros(self.lookback) if isinstance(self.lookback, timedelta) else None
+            return dict.fromkeys(self.all_sources, 0)
+        by_name = (
+            self.lookback if isinstance(self.lookback, Mapping) else dict.fromkeys(self.all_sources, self.lookback)
+        )
+        return {name: micros(one) if isinstance(one, timedelta) else None for name, one in by_name.items()}
 
     @property
     def sql(self) -> str | None:

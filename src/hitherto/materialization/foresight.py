@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from hitherto.materialization.staging import SourceRows, open_windows
 from hitherto.sources import transform
 from hitherto.sources.relation import available_sql, placed_sql
 from hitherto.sql import quote, quote_all, timestamp
-from hitherto.timeline import MIN_INSTANT, Interval, duration_text, micros, rfc3339
+from hitherto.timeline import MIN_INSTANT, Interval, rfc3339
 
 if TYPE_CHECKING:
     import duckdb
@@ -92,22 +91,21 @@ class _Replay:
         assert self.view.sql is not None
         transform.run(self.con, self.view.sql, relations=relations, name=name, view=self.view)
 
-    def first_difference(self, kept: Condition, judged: Condition) -> int | None:
+    def first_difference(self, kept: Callable[[str], Condition | None], judged: Condition) -> int | None:
         """When the first of the judged rows becomes available that is another one if only some rows are kept; None: none is.
 
-        `kept` is about the available times of each source's rows, `judged` about those of the result's.
+        `kept` tells of each source, by its name, what holds for the available times of its rows that stay (None: all do);
+        `judged` what holds for those of the result.
         """
         parts = {}
         for name, source in self.view.all_sources.items():
             parts[name] = f"__part_{name}"
-            placed = placed_sql(source)
-            self.con.execute(
-                f"create or replace temp view {parts[name]} as select * from {self.windows[name]} "
-                f"where {kept(placed)} or {placed} is null"
-            )
+            condition, placed = kept(name), placed_sql(source)
+            where = f" where {condition(placed)} or {placed} is null" if condition else ""
+            self.con.execute(f"create or replace temp view {parts[name]} as select * from {self.windows[name]}{where}")
         self.run(parts, _FEWER)
-        condition = judged(available_sql(self.view.source))
-        whole, fewer = (f"select {self._columns} from {table} where {condition}" for table in (_WHOLE, _FEWER))
+        on_side = judged(available_sql(self.view.source))
+        whole, fewer = (f"select {self._columns} from {table} where {on_side}" for table in (_WHOLE, _FEWER))
         if self._sum_of(whole) == self._sum_of(fewer):
             return None
         (found,) = self.con.execute(self._difference_sql(whole, fewer)).fetchall()
@@ -150,18 +148,18 @@ def _close(one: str, other: str) -> str:
 
 
 def _beyond_stretches(replay: _Replay) -> str | None:
-    """What is wrong at one of many instants; only with a lookback, which tells when the lack of a stretch is over."""
-    lookback = replay.view.lookback_micros
+    """What is wrong at one of many instants; only of sources with a lookback, which tells when the lack of a stretch is over."""
+    lookbacks = {name: one for name, one in replay.view.lookbacks.items() if one is not None}
     times = _quantiles(replay.con, f"select {available_sql(replay.view.source)} as a from {_WHOLE}", "[0, 1]")
-    if lookback is None or not times:
+    if not lookbacks or not times:
         return None
-    left_out = max(lookback, (times[-1] - times[0]) // _STRETCHES, 1)
+    longest = max(lookbacks.values())
+    left_out = max(longest, (times[-1] - times[0]) // _STRETCHES, 1)
     period = 4 * left_out
     for offset in (0, 2 * left_out):
         phase = _phase(offset, period)
-        kept = _where(phase, f"not between 1 and {left_out}")
-        judged = _where(phase, f"not between 1 and {left_out + lookback}")
-        first = replay.first_difference(kept, judged)
+        kept, judged = (_where(phase, f"not between 1 and {end}") for end in (left_out, left_out + longest))
+        first = replay.first_difference(dict.fromkeys(lookbacks, kept).get, judged)
         if first is not None:
             # It missed something in the stretch before it, or in the one after it: which, these two tell.
             return _ahead(replay, first) or _behind(replay, first)
@@ -169,7 +167,7 @@ def _beyond_stretches(replay: _Replay) -> str | None:
 
 
 def _ahead(replay: _Replay, instant: int) -> str | None:
-    first = replay.first_difference(_until(instant), _until(instant))
+    first = replay.first_difference(lambda _: _until(instant), _until(instant))
     if first is None:
         return None
     return (
@@ -180,16 +178,20 @@ def _ahead(replay: _Replay, instant: int) -> str | None:
 
 
 def _behind(replay: _Replay, instant: int) -> str | None:
-    lookback = replay.view.lookback
-    if not isinstance(lookback, timedelta):
+    lookbacks = replay.view.lookbacks
+    if all(one is None for one in lookbacks.values()):
         return None
-    since = max(instant - micros(lookback), MIN_INSTANT)
-    first = replay.first_difference(_from(since), _from(instant))
+
+    def kept(name: str) -> Condition | None:
+        lookback = lookbacks[name]
+        return None if lookback is None else _from(max(instant - lookback, MIN_INSTANT))
+
+    first = replay.first_difference(kept, _from(instant))
     if first is None:
         return None
     return (
-        f"its transform looks back further than lookback={duration_text(lookback)}: a row that is available at {rfc3339(first)} is "
-        f"another one in a run that begins at {rfc3339(instant)}. Declare how far back the SELECT looks; None is to the beginning."
+        f"its transform looks back further than its lookback: a row that is available at {rfc3339(first)} is another one in a run "
+        f"that begins at {rfc3339(instant)}. Declare how far back the SELECT looks; None is to the beginning."
     )
 
 

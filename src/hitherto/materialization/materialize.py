@@ -142,7 +142,7 @@ def plan(context: RunContext, version: ViewVersion, wanted: Request) -> Work:
         context.registry.publications(version.view, version.version),
         published,
         end=wanted.end,
-        lookback=version.definition.lookback_micros,
+        lookbacks=version.definition.lookbacks,
         since=since,
     )
 

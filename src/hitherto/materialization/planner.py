@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hitherto.errors import IntervalError
@@ -59,7 +59,7 @@ def incremental(
     runs: Sequence[Run],
     *,
     end: int,
-    lookback: int | None,
+    lookbacks: Mapping[str, int | None],
     since: int | None = None,
 ) -> Work:
     """Stale ranges up to the watermark, then [watermark, end).
@@ -70,13 +70,13 @@ def incremental(
         publications: The ledger of the view version.
         runs: Its published runs; each has computed its interval from the files of its time.
         end: Where to go to.
-        lookback: How far after a changed row its change can be felt, microseconds; None is for ever.
+        lookbacks: How far after a changed row of each source its change can be felt, microseconds; None is for ever.
         since: Where the first run begins at the latest.
     """
     watermark = ledger.watermark(publications)
     if watermark is None:
         return explicit(files, None, end, since=since)
-    stale = union(stale_ranges(files, observations, publications, runs, watermark=watermark, lookback=lookback))
+    stale = union(stale_ranges(files, observations, publications, runs, watermark=watermark, lookbacks=lookbacks))
     until_end = Interval(MIN_INSTANT, max(end, MIN_INSTANT + 1))
     capped = [part for part in (one.intersect(until_end) for one in stale) if part]
     onwards = [Interval(watermark, end)] if watermark < end else []
@@ -90,15 +90,15 @@ def stale_ranges(
     runs: Sequence[Run],
     *,
     watermark: int,
-    lookback: int | None,
+    lookbacks: Mapping[str, int | None],
 ) -> list[Interval]:
     """Ranges before the watermark that a file has changed since they were published, or that an unseen file reaches into."""
     before = (Interval(MIN_INSTANT, watermark),)
-    stale = [part for file in changed_files(files, observations) for part in _reach(file, lookback, before)]
+    stale = [part for file in changed_files(files, observations) for part in _reach(file, lookbacks, before)]
     covered = ledger.covered(publications)
     now = {file.identity for file in files}
     for one in observations:
-        reach = _reach(one.file, lookback, covered)
+        reach = _reach(one.file, lookbacks, covered)
         if one.until_run is None and one.file.identity not in now:
             stale += reach
             continue
@@ -109,10 +109,11 @@ def stale_ranges(
     return stale
 
 
-def _reach(file: SourceFile, lookback: int | None, within: Sequence[Interval]) -> list[Interval]:
+def _reach(file: SourceFile, lookbacks: Mapping[str, int | None], within: Sequence[Interval]) -> list[Interval]:
     """What a change of the file can have changed inside the intervals."""
     if file.start is None or file.end is None:
         return []
+    lookback = lookbacks[file.source]
     end = MAX_INSTANT if lookback is None else min(MAX_INSTANT, file.end + 1 + lookback)
     whole = Interval(file.start, end)
     return [part for part in (whole.intersect(one) for one in within) if part]

@@ -110,7 +110,7 @@ def open_windows(
         if timed:
             _refuse_own_time(view, source, con.sql(f"select * from {opened}").columns)
             columns = f"*, {available_sql(source)} as {quote(AVAILABLE_TIME)}"
-        where = f" where {_window(view, source, interval)}" if interval else ""
+        where = f" where {_window(source, interval, view.lookbacks[name])}" if interval else ""
         cut = f" limit {int(limit)}" if limit is not None and (not windows or limit == 0) else ""
         con.execute(f"create or replace temp view {window} as select {columns} from {opened}{where}{cut}")
         windows[name] = window
@@ -138,11 +138,10 @@ def _reaching(files: Sequence[SourceFile], interval: Interval) -> Sequence[Sourc
     return found or files[:1]
 
 
-def _window(view: FeatureView, source: ParquetSource, interval: Interval) -> str:
+def _window(source: ParquetSource, interval: Interval, lookback: int | None) -> str:
     """Which rows the transform sees: those available in [start - lookback, end), and those that staging will set aside there."""
     placed = placed_sql(source)
     before_end = f"{placed} < {timestamp(interval.end)}"
-    lookback = view.lookback_micros
     window = before_end
     if lookback is not None:
         window = f"{placed} >= {timestamp(max(interval.start - lookback, MIN_INSTANT))} and {before_end}"

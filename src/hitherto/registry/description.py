@@ -102,7 +102,7 @@ def _view(view: FeatureView) -> Lines:
         | _set(
             {
                 "transform": None if view.transform is None else str(view.transform).strip(),
-                "lookback": _duration(view.lookback),
+                **_lookback(view),
                 "ttl": _duration(view.ttl),
                 "online": str(view.online).lower(),
                 "online_retention": _duration(view.online_retention),
@@ -193,6 +193,12 @@ def _default(value: Any) -> str | None:
 
 def _set(lines: Mapping[str, str | None]) -> Lines:
     return {label: text for label, text in lines.items() if text}
+
+
+def _lookback(view: FeatureView) -> dict[str, str | None]:
+    if not isinstance(view.lookback, Mapping):
+        return {"lookback": _duration(view.lookback)}
+    return {f"lookback of {name}": _duration(one) or "to the beginning" for name, one in view.lookback.items()}
 
 
 def _duration(value: Any) -> str | None:

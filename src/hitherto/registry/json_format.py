@@ -112,7 +112,7 @@ def version_key(view: FeatureView) -> str:
         "keys": [[key, repr(kind)] for key, kind in view.join_keys.items()],
         "source": _rows_key(view.source),
         "transform": None if view.transform is None else str(view.transform).strip(),
-        "lookback": _duration(view.lookback),
+        "lookback": _lookback(view),
     }
     # Only where there are any: the text of every other view stays what it always was.
     if view.windowed:
@@ -244,7 +244,7 @@ def _write_view(view: FeatureView, locations: bool) -> Document:
         **({"aggregations": aggregations} if aggregations else {}),
         "ttl": _duration(view.ttl),
         "transform": None if view.transform is None else str(view.transform),
-        "lookback": _duration(view.lookback),
+        "lookback": _lookback(view),
         "online": view.online,
         "online_retention": _duration(view.online_retention),
         "expect": [to_json(one, locations=locations) for one in view.expect],
@@ -322,6 +322,12 @@ _WRITERS: dict[type, tuple[str, Callable[[Any, bool], Document]]] = {
     OnDemandProjection: ("on_demand_projection", _write_on_demand_projection),
     FeatureService: ("feature_service", _write_service),
 }
+
+
+def _lookback(view: FeatureView) -> int | dict[str, int | None] | None:
+    if not isinstance(view.lookback, Mapping):
+        return _duration(view.lookback)
+    return {name: _duration(one) for name, one in view.lookback.items()}
 
 
 def _duration(value: Any) -> int | None:
@@ -423,6 +429,12 @@ def _read_duration(value: int | None) -> dt.timedelta | None:
     return None if value is None else dt.timedelta(microseconds=value)
 
 
+def _read_lookback(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return _read_duration(value)
+    return {name: _read_duration(one) for name, one in value.items()}
+
+
 def _read_entity(document: Mapping[str, Any], views: Views) -> Entity:
     return Entity(
         document["name"],
@@ -496,7 +508,7 @@ def _read_view(document: Mapping[str, Any], views: Views) -> FeatureView:
         aggregations=[_read_aggregation(one, views) for one in document.get("aggregations", ())],
         ttl=_read_duration(document["ttl"]),
         transform=document["transform"],
-        lookback=_read_duration(document["lookback"]),
+        lookback=_read_lookback(document["lookback"]),
         online=document["online"],
         online_retention=_read_duration(document["online_retention"]),
         expect=[_read_expectation(one, views) for one in document["expect"]],

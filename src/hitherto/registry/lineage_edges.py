@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.registry.records import Edge, Run, Segment, SourceFile
-from hitherto.timeline import micros
 
 
 def of_publish(
@@ -17,8 +15,10 @@ def of_publish(
     version = f"{run.view}@{run.version}"
     sources = {name: source.name for name, source in view.all_sources.items()}
     found = [Edge("source", name, "view_version", version, run.run_id) for name in dict.fromkeys(sources.values())]
-    begin = _reads_from(run, view)
+    lookbacks = view.lookbacks
     for file in files:
+        lookback = lookbacks[file.source]
+        begin = None if lookback is None else run.interval.start - lookback
         ends_before = begin is not None and file.end is not None and file.end < begin
         starts_after = file.start is not None and file.start >= run.interval.end
         if not ends_before and not starts_after:
@@ -37,10 +37,3 @@ def views_of_training_sets(edges: Iterable[Edge]) -> dict[str, frozenset[str]]:
         if edge.from_kind in ("view_version", "on_demand_view") and edge.to_kind == "training_set":
             views.setdefault(edge.to_name, set()).add(edge.from_name.partition("@")[0])
     return {name: frozenset(found) for name, found in views.items()}
-
-
-def _reads_from(run: Run, view: FeatureView) -> int | None:
-    """The first instant that the run reads; None is the beginning of the source."""
-    if view.transform is None:
-        return run.interval.start
-    return run.interval.start - micros(view.lookback) if isinstance(view.lookback, timedelta) else None

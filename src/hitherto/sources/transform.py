@@ -123,6 +123,7 @@ def run(
         leave(room)
 
 
+@lru_cache(maxsize=256)
 def names_available_time(sql: str) -> bool:
     """Whether a SELECT asks for the times at which rows became available."""
     return any(

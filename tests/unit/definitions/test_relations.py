@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import duckdb
@@ -75,6 +76,13 @@ def test_one_source_may_be_read_under_two_names():
         ({"transform": None}, "sources= are joined by a transform, and there is none"),
         ({"source": PLANES}, "it has source= and sources=; give one of the two"),
         ({"sources": None}, "its source is None; give source=ParquetSource"),
+        (
+            {"lookback": {"plane": "1h"}},
+            "lookback= names 'plane', which is not among its sources. Did you mean 'planes'?",
+        ),
+        ({"lookback": {"planes": "soon"}}, "lookback of 'planes'"),
+        ({"lookback": {"planes": "-1h"}}, "lookback of 'planes'=-1 day, 23:00:00 is negative"),
+        ({"lookback": "-1h"}, "lookback=-1 day, 23:00:00 is negative"),
         ({"ttl": "30m"}, "known_after=1:00:00 is above ttl=0:30:00"),
     ],
 )
@@ -111,3 +119,23 @@ def test_a_source_has_one_definition_wherever_it_stands():
     assert [problem.object for problem in found] == ["source 'planes'"]
     assert "it is defined a second time, differently" in found[0].message
     assert check(Definitions(sources={"flights": FLIGHTS, "planes": PLANES}, feature_views={"seats": view})) == ()
+
+
+def test_a_lookback_holds_for_all_sources_or_for_each():
+    hour = 3_600_000_000
+    assert joined().lookbacks == {"flights": None, "planes": None}
+    assert joined(lookback="2h").lookbacks == {"flights": 2 * hour, "planes": 2 * hour}
+    view = joined(lookback={"flights": "2h"})
+    assert view.lookbacks == {"flights": 2 * hour, "planes": None}
+    assert replace(view, ttl="1d").lookbacks == view.lookbacks
+    assert joined(lookback={"planes": None, "flights": timedelta(hours=2)}) == view
+    plain = FeatureView("x", source=FLIGHTS, schema=[Field("seats", Float64)])
+    assert plain.lookbacks == {"source": 0}
+    assert replace(plain, transform="select 1").lookbacks == {"source": None}
+
+
+def test_a_lookback_by_name_is_for_several_sources():
+    with pytest.raises(DefinitionError, match="lookback= by name is for sources=; of one source it is a duration"):
+        FeatureView(
+            "x", source=FLIGHTS, transform="select 1", lookback={"source": "1h"}, schema=[Field("seats", Float64)]
+        )

@@ -85,7 +85,7 @@ def test_a_lookback_that_is_too_short_is_named(project: Project, lookback: str |
     window = "sum(value) over (order by s.at range between interval 2 hours preceding and current row)"
     found = said(project, over(window, lookback=lookback))
     assert (found is None) == fine
-    assert fine or "looks back further than lookback=90m" in (found or "")
+    assert fine or "looks back further than its lookback" in (found or "")
 
 
 def test_with_a_lookback_a_short_look_ahead_is_found_among_many_rows(project: Project) -> None:
@@ -96,7 +96,16 @@ def test_with_a_lookback_a_short_look_ahead_is_found_among_many_rows(project: Pr
     assert "sees the future" in (warning or "")
     fine = window.format("current row")
     assert said(project, over(fine, lookback="1m")) is None
-    assert "looks back further than lookback=30s" in (said(project, over(fine, lookback="30s")) or "")
+    assert "looks back further than its lookback" in (said(project, over(fine, lookback="30s")) or "")
+
+
+def test_lookbacks_by_name_are_tried_each_by_its_own(project: Project) -> None:
+    project.deliver(READINGS)
+    calibrate(project, [("a", 0, 1.0), ("b", 5, 2.0)])
+    assert said(project, joined(lookback={"readings": "0s"})) is None
+    assert "looks back further" in (said(project, joined(lookback={"calibrations": "1h"})) or "")
+    ahead = KNOWN.replace("r.value,", "lead(r.value, 1, 0) over (partition by r.sensor order by r.at) as value,")
+    assert "sees the future" in (said(project, joined(lookback={"readings": "1h"}, transform=ahead)) or "")
 
 
 def test_the_order_in_which_floats_are_added_up_is_no_sight_of_the_future(project: Project) -> None:

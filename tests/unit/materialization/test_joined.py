@@ -95,6 +95,19 @@ def test_a_late_file_of_a_further_source_makes_stale_what_it_reaches_into_and_th
     assert project.store.materialize_incremental().runs == ()
 
 
+def test_each_source_may_have_a_lookback_of_its_own(project: Project) -> None:
+    """Factors hold until there is another one; of the readings only new ones are needed."""
+    begin(project, lookback={"readings": "0s"})
+    project.deliver([("a", 20, 20.0)], "late.parquet")
+    project.store.materialize_incremental()
+    assert intervals(project)[-1] == (20, pytest.approx(20, abs=1e-6))
+    assert history(project, ("a", 21)) == [(20.0, 10.0)]
+    calibrate(project, [("a", 5, 50.0)], "late.parquet")
+    project.store.materialize_incremental()
+    assert intervals(project)[-1] == (5, 24)
+    assert history(project, ("a", 7), ("a", 21)) == [(6.0, 50.0), (20.0, 50.0)]
+
+
 def test_a_late_file_of_the_first_source_is_joined_to_what_was_known_then(project: Project) -> None:
     begin(project)
     project.deliver([("b", 2, 2.0), ("b", 5, 5.0)], "late.parquet")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hitherto.errors import IntervalError
@@ -35,7 +37,7 @@ SEEN = [seen(A, 1), seen(B, 1)]
 
 
 def incremental(files: list[SourceFile], *, end: int = 100, **changes: object) -> list[tuple[int, int]]:
-    parts = {"observations": SEEN, "publications": FIRST, "runs": RUNS, "lookback": 0, **changes}
+    parts = {"observations": SEEN, "publications": FIRST, "runs": RUNS, "lookbacks": {"source": 0}, **changes}
     work = planner.incremental(files, end=end, **parts)
     return [(one.start, one.end) for one in work.intervals]
 
@@ -83,7 +85,7 @@ def test_neighbouring_stale_ranges_are_one() -> None:
 def test_a_change_is_felt_for_as_long_as_the_transform_looks_back(
     lookback: int | None, wanted: tuple[int, int]
 ) -> None:
-    assert incremental([A, B, file("late", 20, 30)], lookback=lookback) == [wanted]
+    assert incremental([A, B, file("late", 20, 30)], lookbacks={"source": lookback}) == [wanted]
 
 
 def test_a_range_that_a_run_computed_since_the_change_is_not_stale_any_more() -> None:
@@ -112,13 +114,13 @@ def test_only_what_was_published_can_be_stale_through_a_vanished_file() -> None:
 
 
 def test_the_intervals_are_stale_ones_first_and_the_work_names_them() -> None:
-    work = planner.incremental([A, B, file("late", 5, 6)], SEEN, FIRST, RUNS, end=200, lookback=0)
+    work = planner.incremental([A, B, file("late", 5, 6)], SEEN, FIRST, RUNS, end=200, lookbacks={"source": 0})
     assert work.stale == (Interval(5, 7),)
     assert work.intervals == (Interval(5, 7), Interval(100, 200))
 
 
 def test_the_end_of_time_can_be_reached() -> None:
-    assert incremental([A, B, file("late", 20, MAX_INSTANT)], lookback=10, end=MAX_INSTANT) == [
+    assert incremental([A, B, file("late", 20, MAX_INSTANT)], lookbacks={"source": 10}, end=MAX_INSTANT) == [
         (20, 100),
         (100, MAX_INSTANT),
     ]
@@ -145,3 +147,10 @@ def test_only_files_that_no_run_has_seen_as_they_are_have_their_times_read() -> 
     read = file("b", 50, 120, "2")
     bare = SourceFile("a", 10, "1", "footer 1", 3)
     assert planner.with_known_times([bare, changed], SEEN, [read]) == (A, read)
+
+
+def test_a_late_file_reaches_as_far_as_its_own_source_is_looked_back_at() -> None:
+    lookbacks = {"source": 0, "near": 7, "far": None}
+    for name, wanted in (("source", (20, 31)), ("near", (20, 38)), ("far", (20, 100))):
+        late = replace(file("late", 20, 30), source=name)
+        assert incremental([A, B, late], lookbacks=lookbacks) == [wanted]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -130,10 +131,16 @@ def rows_of_all(project: Project, one: FeatureView) -> SourceRows:
 
 @pytest.mark.parametrize(
     ("lookback", "values", "factors"),
-    [(None, [1, 2, 3, 4], [10, 20, 30]), ("2h", [2, 3, 4], [20, 30]), ("0s", [4], [30])],
+    [
+        (None, [1, 2, 3, 4], [10, 20, 30]),
+        ("2h", [2, 3, 4], [20, 30]),
+        ("0s", [4], [30]),
+        ({"readings": "0s"}, [4], [10, 20, 30]),
+        ({"calibrations": "0s", "readings": "1h"}, [3, 4], [30]),
+    ],
 )
 def test_each_relation_holds_what_was_available_by_its_own_times(
-    project: Project, con: duckdb.DuckDBPyConnection, lookback: str | None, values: list[int], factors: list[int]
+    project: Project, con: duckdb.DuckDBPyConnection, lookback: Any, values: list[int], factors: list[int]
 ) -> None:
     project.deliver([("a", at, float(at)) for at in range(1, 7)])
     # Known two hours after it was measured: at hours 1.5, 2.5, 4.5 and 5.5.

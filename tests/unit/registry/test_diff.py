@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hitherto.definitions import FeatureService, Field, expect
-from hitherto.registry import diff
+from hitherto.registry import diff, json_format
 from hitherto.registry.description import describe
 from hitherto.registry.diff import Change, Plan, Published, compare
 from hitherto.registry.records import ViewVersion
@@ -278,3 +278,11 @@ def test_a_view_of_one_source_that_joins_another_shows_both():
     assert change.action == "new version"
     assert "source: weather -> none" in change.details
     assert "source more: none -> weather" in change.details
+
+
+def test_what_the_registry_gives_back_is_told_as_it_was_defined():
+    view = replace(JOINED, lookback={"stations": "1h"})
+    back = json_format.from_json(json.loads(json_format.dumps(json_format.to_json(view))))
+    assert describe(back) == describe(view)
+    assert describe(view)["lookback of stations"] == "1h"
+    assert describe(view)["lookback of before"] == "to the beginning"

@@ -237,3 +237,11 @@ def test_the_description_of_a_further_source_changes_in_place():
     changed = replace(JOINED, sources={**JOINED.all_sources, "stations": stations})
     assert json_format.version_key(changed) == json_format.version_key(JOINED)
     assert json_format.comparable(changed) != json_format.comparable(JOINED)
+
+
+def test_lookbacks_by_name_come_back_and_start_a_new_version():
+    view = replace(JOINED, lookback={"reports": "2h", "stations": None})
+    assert there_and_back(view) == view
+    assert there_and_back(view).lookbacks == {"reports": 7_200_000_000, "stations": None, "before": None}
+    assert json_format.version_key(view) != json_format.version_key(JOINED)
+    assert json_format.version_key(replace(view, lookback={"reports": "120m"})) == json_format.version_key(view)

@@ -79,3 +79,14 @@ def test_a_joined_view_comes_from_every_source_and_each_file_from_its_own():
         Edge("source_file", "w.parquet", "source", "weather", "r000007"),
         Edge("source_file", "s.parquet", "source", "stations", "r000007"),
     }
+
+
+def test_a_file_is_named_as_far_back_as_its_own_source_is_read():
+    view = replace(JOINED, lookback={"reports": "1d", "before": "0s"})
+    seen = [source_file("old.parquet", source=name, start=day(1), end=day(2)) for name in view.all_sources]
+    seen += [source_file("late.parquet", source=name, start=day(9), end=day(10) - 1) for name in ("reports", "before")]
+    edges = lineage_edges.of_publish(replace(RUN, view=view.name), view, None, seen, 1)
+    assert {(one.from_name, one.to_name) for one in edges if one.from_kind == "source_file"} == {
+        ("old.parquet", "stations"),
+        ("late.parquet", "weather"),
+    }
