@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hitherto import Aggregation
 from hitherto.errors import DefinitionError, MaterializationFailed, NotMaterializedError
 from hitherto.lineage.nodes import Node
 from hitherto.registry.records import Run
@@ -270,3 +271,13 @@ def test_a_dry_run_reads_every_source(project: Project) -> None:
     shown = preview(joined(), root=project.folder, limits=Limits(), interval=interval, run_again=False)
     assert shown.report.rows_read == 2
     assert sorted(shown.to_arrow().column("factor").to_pylist()) == [10.0, 30.0]
+
+
+def test_windows_are_computed_over_the_rows_of_a_join(project: Project) -> None:
+    project.deliver([("a", 2, 2.0), ("a", 3, 3.0), ("a", 6, 6.0)])
+    calibrate(project, [("a", 1, 10.0), ("a", 5, 100.0)])
+    windowed = joined(aggregations=[Aggregation("factor", "sum", windows=["2h"]), Aggregation("value", "count")])
+    project.store.apply([windowed])
+    project.store.materialize()
+    names = ("calibrated:factor_sum_2h", "calibrated:value_count")
+    assert project.history(("a", 3), ("a", 4), ("a", 6), features=names) == [(20.0, 2), (10.0, 2), (100.0, 3)]
