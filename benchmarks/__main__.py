@@ -25,6 +25,7 @@ PROGRAMS = (
     "startup",
     "training_set",
     "hot_key",
+    "windows",
     "taxi",
     "materialization",
     "push",

@@ -33,7 +33,7 @@ def check_training(
     source = _rows(events)
     for start, end, published in runs:
         store.publish(source, Interval(instant(start), instant(end)), published_at=instant(published))
-    names = [field.name for field in view.schema]
+    names = [field.name for field in view.features]
     found = list(zip(*(answer.column(name).to_pylist() for name in names), strict=True))
     for row, values in zip(_rows(entities), found, strict=True):
         expected = store.retrieve((row["user_id"],), instant(row["event_timestamp"]), as_served=as_served).values

@@ -23,6 +23,7 @@ ORDER = (
     "training_set",
     "training_times",
     "hot_key",
+    "windows",
     "memory_limit",
     "taxi",
     "training_growth",

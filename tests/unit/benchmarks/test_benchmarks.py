@@ -27,7 +27,7 @@ def test_peers_that_are_named_and_not_there_are_an_error(monkeypatch: pytest.Mon
         peers.make()
 
 
-@pytest.mark.parametrize("name", ["hot_key", "on_demand", "push", "startup"])
+@pytest.mark.parametrize("name", ["hot_key", "on_demand", "push", "startup", "windows"])
 def test_a_benchmark_writes_what_it_found_with_versions_and_machine(name: str) -> None:
     written = importlib.import_module(f"benchmarks.{name}").run("tiny")
     found: dict[str, Any] = json.loads(written.read_text())
