@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hitherto import Entity, FeatureView, Field, ParquetSource, expect
-from hitherto.offline.duckdb import point_in_time
+from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource, expect
+from hitherto.offline.duckdb import point_in_time, windowed_sql
 from hitherto.offline.plan import AgeLimit, SegmentRead, ViewRead
 from hitherto.timeline import Interval, instant
 from hitherto.types import Decimal, Float64, Int64, String
@@ -93,6 +94,25 @@ def compare(name: str, text: str) -> None:
 )
 def test_the_sql_of_a_training_set_is_the_golden_one(name: str, segments: tuple[SegmentRead, ...]) -> None:
     compare(f"training_{name}.sql", ";\n\n".join(point_in_time.sql(read(*segments))) + ";\n")
+
+
+def test_the_sql_of_windowed_features_is_the_golden_one() -> None:
+    gusts = FeatureView(
+        "gusts",
+        entities=WEATHER.entities,
+        source=WEATHER.source,
+        aggregations=[
+            Aggregation("wind_speed", "max", windows=["3h", "1d"]),
+            Aggregation("wind_speed", "count", windows=["1d"]),
+            Aggregation("reports", "sum", windows=["1d"], dtype=Int64),
+            Aggregation("wind_speed", "percentile", p=0.9, windows=["3h"]),
+            Aggregation("wind_speed", "last", n=3, windows=["3h"]),
+        ],
+    )
+    names = gusts.feature_names
+    segments = (segment("r000001", 0, 3, whole=False), segment("r000002", 3, 9, served=(START + 9 * DAY, None)))
+    asked = replace(read(*segments), name="gusts", view=gusts, features=names, outputs=names)
+    compare("training_windows.sql", ";\n\n".join(windowed_sql.sql(asked)) + ";\n")
 
 
 def test_the_staging_statement_is_the_golden_one() -> None:

@@ -267,7 +267,7 @@ def test_without_segments_all_is_null(tmp_path: Path) -> None:
         asked: Asked = [((1,), 50)]
         found = retrieve(con, one.read(segments=()), Requests(entity_table(one, asked)))
     assert (found.state.tolist(), set(map(str, found.values.to_pylist()[0].values()))) == ([0], {"None"})
-    kinds = [one.view.field(name).dtype.arrow for name in one.view.feature_names]  # type: ignore[union-attr]
+    kinds = [field.dtype.arrow for field in one.view.features]
     assert found.values.schema.types == kinds
 
 
