@@ -147,3 +147,19 @@ def test_weather_is_joined_at_the_alternate_too(repo: Repo) -> None:
     assert found["aircraft_facts__seats"] is None
     training = repo.training_set([{**row, "event_timestamp": repo.now}], "delay_model", full_feature_names=True)
     assert {name: training.to_dicts()[0][name] for name in found} == found
+
+
+# -- labels ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flight_is_late_above_fifteen_minutes_and_a_cancelled_one_is_not_asked_about(repo: Repo) -> None:
+    delays = {"2013-01-01T10:00Z": 15, "2013-01-01T11:00Z": 16}
+    flights = [flight(scheduled_departure=at, departure_delay=delay) for at, delay in delays.items()]
+    repo.load(FLIGHTS, [*flights, flight(departed_at=None, arrived_at=None, departure_delay=None)])
+    repo.advance("3h")
+    labels = (Path(__file__).parents[1] / "labels.sql").read_text()
+    rows = repo.training_set(labels, HISTORY).to_dicts()
+    assert [(row["airport"], row["alternate"], row["late"]) for row in rows] == [
+        ("EWR", "LGA", False),
+        ("EWR", "LGA", True),
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hitherto.definitions.feature_view import FeatureView
@@ -21,18 +21,18 @@ class Needs:
     """The declared types of those that have one. What a transform computes with is typed by its values."""
 
 
-def needs(source: ParquetSource, tables: Sequence[tuple[FeatureView, str]]) -> Needs:
+def needs(source: ParquetSource, views: Iterable[tuple[FeatureView, str]]) -> Needs:
     """What the views need of a source.
 
     Args:
         source: The source.
-        tables: Those that read it, each with a name by which its transform, if it has one, knows the source.
+        views: Those that read it, each with the name by which its transform, if it has one, knows the source.
     """
     readers: dict[str, str] = {}
     kinds: dict[str, DataType] = {}
     for column in source.time_columns:
         readers[column], kinds[column] = f"source {source.name!r}", Timestamp
-    for view, table in tables:
+    for view, table in views:
         typed = {**view.join_keys, **({} if view.sql else {one.column: one.dtype for one in view.schema})}
         result = (*view.join_keys, *(one.column for one in view.schema))
         read = result if view.sql is None else columns_of(view.sql, table, result)

@@ -31,12 +31,14 @@ from hitherto.testing.clock import FakeClock
 from hitherto.testing.reading import Needs, needs
 from hitherto.timeline import MIN_INSTANT, Interval, instant
 from hitherto.training.training_set import TrainingSet
+from hitherto.types import DataType
 
 Entities = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Features = Sequence[str] | FeatureService | str
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder with a random name is made in it)
 _ROOM = 256 << 20
+_STAND_IN, _NEVER = "nothing.parquet", "9000-01-01"
 _LIMITS = Limits(memory="2GB", threads=1, keep=True)
 
 
@@ -49,8 +51,10 @@ class Repo:
     Args:
         definitions: A repo's folder, or a list of definitions.
         now: Where the clock stands: an aware datetime, a date (midnight UTC) or an ISO 8601 string.
+        feature_views: Only these are materialized and answer; all if not given. It saves time where a source feeds many.
 
     Raises:
+        UnknownNameError: There is no such feature view.
         DefinitionError: With all problems of the definitions.
         InstantError: `now` is naive or unreadable.
 
@@ -74,10 +78,15 @@ class Repo:
         definitions: str | Path | Iterable[Any],
         *,
         now: datetime | date | str,
+        feature_views: Sequence[str] | None = None,
     ) -> None:
         self.clock = FakeClock(now)
         """The clock that everything here reads."""
         found = _load(definitions)
+        self._views = list(found.feature_views if feature_views is None else feature_views)
+        for name in self._views:
+            if name not in found.feature_views:
+                raise UnknownNameError("feature view", name, found.feature_views)
         self._paths = {name: source.path for name, source in found.sources.items()}
         self._folder = _make_folder()
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, True)
@@ -97,7 +106,7 @@ class Repo:
         self.close()
 
     def close(self) -> None:
-        """End the store and remove its folder. Training sets that are asked for later have to be computed before."""
+        """End the store and remove its folder. Training sets keep their rows; what `explain` shows has to be asked for before."""
         self._store.close()
         self._remove()
 
@@ -127,26 +136,26 @@ class Repo:
             UnknownNameError: There is no such source.
             UsageError: A column is missing that a view reads, or has no one type.
         """
-        listed = list(rows) if isinstance(rows, Iterable) and not hasattr(rows, "columns") else rows
+        taken = tables.taken(rows)
         for name in self._sources_of(source):
-            self._load(name, listed, partial=partial, replace=replace)
+            self._load(name, taken, partial=partial, replace=replace)
 
-    def _load(self, name: str, rows: Any, *, partial: bool, replace: bool) -> None:
+    def _load(self, name: str, rows: tables.Rows, *, partial: bool, replace: bool) -> None:
         what, folder = f"source {name!r}", self._folder / "sources" / name
-        needed = self._needs_of(name)
-        table_rows = rows if not isinstance(rows, Path) else tables.to_table(rows, what=what, kinds={})
-        missing = tables.missing_columns(table_rows, needed.readers)
+        needed, kinds = self._needs_of(name), self._kinds_of(name)
+        missing = tables.missing_columns(rows, needed.readers) if len(rows) else []
         if missing and not partial:
-            raise UsageError(tables.complaint(missing, table_rows, what=what, readers=needed.readers))
+            raise UsageError(tables.complaint(missing, rows, what=what, readers=needed.readers))
         before = None if replace else _schema_of(folder)
-        table = tables.to_table(table_rows, what=what, kinds=needed.kinds, before=before)
+        table = tables.with_nulls(tables.to_table(rows, what=what, kinds=kinds, before=before), needed.readers, kinds)
         if replace:
             shutil.rmtree(folder, ignore_errors=True)
         if not table.num_rows:
             return
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / _STAND_IN).unlink(missing_ok=True)
         number = self._loads[name] = self._loads.get(name, 0) + 1
-        pq.write_table(tables.with_nulls(table, needed.readers, needed.kinds), folder / f"{number:06d}.parquet")
+        pq.write_table(table, folder / f"{number:06d}.parquet")
         if number == 1:
             self._unread.add(name)
 
@@ -165,6 +174,12 @@ class Repo:
             readers = [(view, table) for view in views for table, one in view.all_sources.items() if one.name == name]
             self._needs[name] = needs(self._definitions.sources[name], readers)
         return self._needs[name]
+
+    def _kinds_of(self, name: str) -> dict[str, DataType]:
+        """The declared types of a source's columns, by any of the sources that read the same path: a file has one type for each."""
+        same = [other for other, path in self._paths.items() if path == self._paths[name] and other != name]
+        kinds = [self._needs_of(one).kinds for one in (*same, name)]
+        return {column: kind for one in kinds for column, kind in one.items()}
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -189,18 +204,24 @@ class Repo:
         Raises:
             MaterializationRejected, MaterializationFailed: A run was not published; `.report` tells all.
         """
-        views = [name for name, view in self._definitions.feature_views.items() if self._is_loaded(view)]
+        views = [name for name in self._views if self._is_loaded(self._definitions.feature_views[name])]
+        for name in views:
+            for source in self._definitions.feature_views[name].all_sources.values():
+                if source.name not in self._loads:
+                    self._stand_in(source.name)
         self._unread.clear()
         return self._store.materialize_incremental(feature_views=views)
 
-    def _is_loaded(self, view: FeatureView) -> bool:
-        return not self._missing(view)
+    def _stand_in(self, source: str) -> None:
+        """Give a source without rows, which is joined with others, a file to read: its only row is never available."""
+        needed, folder = self._needs_of(source), self._folder / "sources" / source
+        row = dict.fromkeys(self._definitions.sources[source].time_columns, _NEVER)
+        table = tables.to_table([row], what=f"source {source!r}", kinds=needed.kinds)
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(tables.with_nulls(table, needed.readers, needed.kinds), folder / _STAND_IN)
 
-    def _missing(self, view: FeatureView) -> list[str]:
-        """The sources of a view that nothing was loaded for; a run reads all of them."""
-        return [
-            name for name in dict.fromkeys(one.name for one in view.all_sources.values()) if name not in self._loads
-        ]
+    def _is_loaded(self, view: FeatureView) -> bool:
+        return any(one.name in self._loads for one in view.all_sources.values())
 
     # -- what comes out ------------------------------------------------------------------------------------------------
 
@@ -264,7 +285,7 @@ class Repo:
         """Each entity row with what was known at its time: the TrainingSet of `FeatureStore.get_historical_features`, computed.
 
         Args:
-            entity_rows: A list of dicts with the keys and `event_timestamp`, or any frame.
+            entity_rows: A list of dicts with the keys and `event_timestamp`, any frame, or SQL over the sources.
             features: References "view:feature", or a feature service (itself or its name).
             full_feature_names: Name columns `view__feature`.
             options: As there: `timestamp_field`, `as_of`, `as_served`, `missing`.
@@ -277,8 +298,11 @@ class Repo:
             view.key_columns[key]: kind for view in requested for key, kind in view.served.definition.join_keys.items()
         }
         kinds[options.get("timestamp_field", "event_timestamp")] = tables.TIME
-        table = tables.to_table(entity_rows, what="the training set", kinds=kinds)
-        found = self._store.get_historical_features(table, features, full_feature_names=full_feature_names, **options)
+        if not isinstance(entity_rows, str):
+            entity_rows = tables.to_table(tables.taken(entity_rows), what="the training set", kinds=kinds)
+        found = self._store.get_historical_features(
+            entity_rows, features, full_feature_names=full_feature_names, **options
+        )
         found.to_arrow()
         return found
 
@@ -288,14 +312,12 @@ class Repo:
         requested = resolve(snapshot, features, full_feature_names=True).views
         for view in requested:
             definition = view.served.definition
-            names = [one.name for one in definition.all_sources.values()]
-            missing = self._missing(definition)
-            if missing and any(name in self._loads for name in names):
+            if definition.name not in self._views:
                 raise UsageError(
-                    f"Feature view {definition.name!r} joins {', '.join(map(repr, names))}, and nothing was loaded for "
-                    f"{', '.join(map(repr, missing))}, so that no run could make its rows. Call repo.load({missing[0]!r}, rows) too."
+                    f"Feature view {definition.name!r} is not materialized here: Repo(..., feature_views={self._views!r}) "
+                    "leaves it out. Add it, or leave feature_views= away."
                 )
-            unread = sorted(name for name in names if name in self._unread)
+            unread = sorted(one.name for one in definition.all_sources.values() if one.name in self._unread)
             if unread:
                 raise UsageError(
                     f"Rows were loaded for source {unread[0]!r}, and no run has read them yet, so that feature view "

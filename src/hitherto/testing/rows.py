@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -17,48 +17,69 @@ TIME = Timestamp
 """What the times of rows are typed as."""
 
 
-def to_table(rows: Any, *, what: str, kinds: Mapping[str, DataType], before: pa.Schema | None = None) -> pa.Table:
+Rows: TypeAlias = list[Mapping[str, Any]] | pa.Table
+"""Rows as they are taken: dicts stay dicts until it is known what their columns are declared as."""
+
+
+def taken(rows: Any) -> Rows:
+    """Rows from a list or an iterator of dicts, or from any frame that `frames.to_arrow` takes.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    if isinstance(rows, Iterator) and not hasattr(rows, "__arrow_c_stream__"):
+        rows = list(rows)
+    if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
+        return list(rows)
+    if isinstance(rows, list | tuple | Mapping):
+        raise UsageError(f"Rows are a list of dicts, or {frames.ACCEPTED}.")
+    return frames.to_arrow(rows)
+
+
+def to_table(rows: Rows, *, what: str, kinds: Mapping[str, DataType], before: pa.Schema | None = None) -> pa.Table:
     """Rows as an Arrow table: frames as they are, dicts with their columns typed.
 
     Args:
-        rows: A list of dicts, all of the same columns, or any frame that `frames.to_arrow` takes.
+        rows: As they are taken. What a dict lacks is null.
         what: Whose rows they are, for messages.
         kinds: Declared types of columns. Values that do not fit one are typed by what they are, and the gate judges them.
         before: What earlier rows were typed as: values that fit go by it.
 
     Raises:
-        UsageError: Rows of different columns, or a column that has no one type. Values are never shown.
+        UsageError: A column that has no one type. Values are never shown.
     """
-    if not _is_dicts(rows):
-        return frames.to_arrow(rows)
-    listed = list(rows)
-    names = list(dict.fromkeys(name for row in listed for name in row))
+    if isinstance(rows, pa.Table):
+        return rows
+    names = list(dict.fromkeys(name for row in rows for name in row))
     strangers = [name for name in names if not isinstance(name, str)]
     if strangers:
         raise UsageError(f"A column of the rows for {what} is called {strangers[0]!r}; names are texts.")
-    columns = [_column([row.get(name) for row in listed], name, what, kinds.get(name), before) for name in names]
+    columns = [_column([row.get(name) for row in rows], name, what, kinds.get(name), before) for name in names]
     return pa.table(columns, names=names)
 
 
-def missing_columns(rows: Any, needed: Collection[str]) -> list[tuple[str, int | None]]:
-    """The needed columns that rows lack, each with the first row that lacks it; None where the whole table does."""
-    if not _is_dicts(rows):
-        names = {name.lower() for name in frames.to_arrow(rows).column_names}
+def missing_columns(rows: Rows, needed: Collection[str]) -> list[tuple[str, int | None]]:
+    """The needed columns that rows lack, each with the first row that lacks it; None where all do."""
+    if isinstance(rows, pa.Table):
+        names = {name.lower() for name in rows.column_names}
         return [(name, None) for name in needed if name.lower() not in names]
-    listed = list(rows)
-    every = list(dict.fromkeys([*needed, *(name for row in listed for name in row)]))
-    lacking = ((name, next((at for at, row in enumerate(listed) if name not in row), None)) for name in every)
-    return [(name, at) for name, at in lacking if at is not None]
+    every = dict.fromkeys([*needed, *(name for row in rows for name in row)])
+    found = []
+    for name in every:
+        without = [at for at, row in enumerate(rows) if name not in row]
+        if without:
+            found.append((name, without[0] if len(without) < len(rows) else None))
+    return found
 
 
-def complaint(missing: Sequence[tuple[str, int | None]], rows: Any, *, what: str, readers: Mapping[str, str]) -> str:
+def complaint(missing: Sequence[tuple[str, int | None]], rows: Rows, *, what: str, readers: Mapping[str, str]) -> str:
     """What to say about missing columns: which, who reads them, what to do."""
-    given = {name for row in rows for name in row} if _is_dicts(rows) else set(frames.to_arrow(rows).column_names)
+    given = rows.column_names if isinstance(rows, pa.Table) else [name for row in rows for name in row]
     parts = []
     for name, at in missing:
+        place = "there is no" if at is None else f"row {at} has no"
         reader = f", which {readers[name]} reads" if name in readers else ""
-        place = f"row {at} has no" if at is not None and name in given else "there is no"
-        hint = did_you_mean(name, given) if name not in given and given else ""
+        hint = did_you_mean(name, given) if at is None else ""
         parts.append(f"{place} column {name!r}{reader}.{hint if 'Did you mean' in hint else ''}")
     return (
         f"The rows for {what} are not whole: {' '.join(parts)} Give every row all columns, "
@@ -73,10 +94,6 @@ def with_nulls(table: pa.Table, needed: Iterable[str], kinds: Mapping[str, DataT
             kind = kinds[name].arrow if name in kinds else pa.null()
             table = table.append_column(name, pa.nulls(table.num_rows, kind))
     return table
-
-
-def _is_dicts(rows: Any) -> bool:
-    return isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows)
 
 
 def _column(

@@ -45,3 +45,10 @@ def test_a_naive_instant_is_refused() -> None:
 def test_its_text_is_how_to_make_it_again() -> None:
     clock = FakeClock(NOON)
     assert repr(clock) == "FakeClock('2013-01-01T12:00:00Z')"
+
+
+def test_a_name_that_is_not_there_is_none_of_the_module() -> None:
+    import hitherto.testing
+
+    with pytest.raises(AttributeError, match=r"module 'hitherto.testing' has no attribute 'Clock'"):
+        _ = hitherto.testing.Clock

@@ -6,7 +6,6 @@ from decimal import Decimal as Number
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -179,12 +178,52 @@ def test_options_of_training_sets_go_through(repo: Repo) -> None:
     assert repo.training_set(rows, TEMP, timestamp_field="moment").statuses().to_pylist() == [{"temp": "PRESENT"}]
 
 
+def test_entity_rows_come_as_sql_over_the_sources_too(repo: Repo) -> None:
+    repo.load("reports", [report("2013-01-01T10:00Z"), report("2013-01-01T11:00Z", temp=41.0)])
+    repo.advance("1h")
+    sql = 'select airport, "at" + interval 30 minutes as event_timestamp from reports order by 2'
+    assert [row["temp"] for row in repo.training_set(sql, TEMP).to_dicts()] == [39.0, 41.0]
+
+
 def test_a_training_set_outlives_the_repo() -> None:
     with Repo(ALL, now=NOON) as repo:
         repo.load("reports", [report("2013-01-01T10:00Z")])
         repo.advance("1h")
         training = repo.training_set([{**JFK, "event_timestamp": repo.now}], TEMP)
     assert training.to_pandas()["temp"].tolist() == [39.0]
+
+
+landings = ParquetSource("landings.parquet", timestamp_field="landed")
+delays = FeatureView(
+    "delays",
+    entities=[airport],
+    sources={"landings": landings, "reports": reports},
+    transform="""
+        select l.airport, l.landed, l.delay, r.temp
+        from landings l asof left join reports r on l.airport = r.airport and l.landed >= r.at + interval 30 minutes
+    """.replace("r.at", 'r."at"'),
+    schema=[Field("delay", Int64), Field("temp", Float64)],
+)
+DELAYS = ["delays:delay", "delays:temp"]
+
+
+def test_a_joined_view_sees_every_source_and_late_rows_of_each() -> None:
+    with Repo([delays], now=NOON) as repo:
+        repo.load("landings", [{"airport": "JFK", "landed": "2013-01-01T11:00Z", "delay": 7}])
+        repo.advance("1m")
+        assert repo.lookup(JFK, DELAYS) == {"delay": 7, "temp": None}, "a source that nothing was loaded for is empty"
+        repo.load("reports", [{"airport": "JFK", "at": "2013-01-01T10:00Z", "temp": 39.0}])
+        repo.advance("1m")
+        assert repo.lookup(JFK, DELAYS) == {"delay": 7, "temp": 39.0}
+        assert len(repo.training_set('select airport, "at" as event_timestamp from reports', DELAYS)) == 1
+
+
+def test_a_joined_view_names_what_each_source_lacks() -> None:
+    with (
+        Repo([delays], now=NOON) as repo,
+        pytest.raises(UsageError, match="no column 'delay', which feature view 'delays'"),
+    ):
+        repo.load("landings", [{"airport": "JFK", "landed": NOON}])
 
 
 # -- checks ------------------------------------------------------------------------------------------------------------
@@ -220,9 +259,17 @@ FRAME = pa.table(
 )
 
 
-@pytest.mark.parametrize("frame", [FRAME, FRAME.to_pandas(), pl.from_arrow(FRAME)], ids=["arrow", "pandas", "polars"])
-def test_rows_come_in_any_frame(repo: Repo, frame: pa.Table | pd.DataFrame | pl.DataFrame) -> None:
-    repo.load(reports, frame)
+@pytest.mark.parametrize("frame", ["arrow", "reader", "pandas", "polars", "lazy"])
+def test_rows_come_in_any_frame(repo: Repo, frame: str) -> None:
+    polars = pl.DataFrame(FRAME)
+    frames = {
+        "arrow": FRAME,
+        "reader": FRAME.to_reader(),
+        "pandas": FRAME.to_pandas(),
+        "polars": polars,
+        "lazy": polars.lazy(),
+    }
+    repo.load(reports, frames[frame])
     repo.advance("1h")
     assert repo.lookup(JFK, TEMP) == {"temp": 39.0}
 
@@ -287,6 +334,16 @@ def test_partial_rows_are_null_where_a_column_is_absent(repo: Repo) -> None:
     assert {run.rows_quarantined for run in report.runs} == {1}, "a row without a time is set aside"
 
 
+def test_rows_that_are_no_rows_are_refused(repo: Repo) -> None:
+    for rows in (report(), [1, 2], {"airport": ["JFK"]}):
+        with pytest.raises(UsageError, match="Rows are a list of dicts, or a pandas, Polars or PyArrow table"):
+            repo.load("reports", rows)
+    with pytest.raises(UsageError, match="str is not a table"):
+        repo.load("reports", "JFK")
+    with pytest.raises(UsageError, match="is called 1; names are texts"):
+        repo.load("reports", [report() | {1: 2}], partial=True)
+
+
 def test_a_column_of_several_types_is_named(repo: Repo) -> None:
     with pytest.raises(UsageError, match=r"Column 'temp' of the rows for source 'reports' has no one type"):
         repo.load("reports", [report(temp=1.0), report(temp="warm")])
@@ -323,6 +380,17 @@ def test_a_path_loads_every_source_that_reads_it() -> None:
         repo.materialize()
         assert repo.lookup({}, ["by_early:x"], full_feature_names=True) == {"by_early__x": 1}
         assert repo.lookup({}, ["by_late:x"]) == {"x": None}
+
+
+def test_a_column_is_what_any_source_of_its_file_declares() -> None:
+    by_event = ParquetSource("data/x.parquet", name="by_event", timestamp_field="happened")
+    by_filing = ParquetSource("data/x.parquet", name="by_filing", timestamp_field="filed")
+    views = [FeatureView(f"v_{one.name}", source=one, schema=[Field("x", Int64)]) for one in (by_event, by_filing)]
+    with Repo(views, now=NOON) as repo:
+        repo.load("by_event", [{"happened": "2013-01-01", "filed": "2013-01-02", "x": 1}])
+        repo.advance("1m")
+        asked = repo.training_set("select filed as event_timestamp from by_event", ["v_by_event:x"])
+        assert asked.to_dicts() == [{"event_timestamp": datetime(2013, 1, 2), "x": 1}]
 
 
 # -- the repo itself ---------------------------------------------------------------------------------------------------
@@ -365,6 +433,17 @@ def test_a_repo_that_is_forgotten_leaves_nothing_behind() -> None:
     folder = repo.store.config.repo_path
     del repo
     assert not folder.exists()
+
+
+def test_only_the_views_that_are_asked_for_are_materialized() -> None:
+    with Repo(ALL, now=NOON, feature_views=["counts"]) as repo:
+        repo.load("reports", [report()])
+        assert [run.view for run in repo.advance("1h").runs] == ["counts"]
+        assert repo.lookup(JFK, ["counts:reports"]) == {"reports": 1}
+        with pytest.raises(UsageError, match=r"'weather' is not materialized here.*feature_views=\['counts'\]"):
+            repo.lookup(JFK, TEMP)
+    with pytest.raises(UnknownNameError, match="Did you mean 'counts'"):
+        Repo(ALL, now=NOON, feature_views=["count"])
 
 
 def test_repos_beside_each_other_do_not_meet() -> None:
