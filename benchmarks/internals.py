@@ -25,7 +25,7 @@ def encoded_rows(store: FeatureStore, view: str) -> list[pa.RecordBatch]:
     (version,) = store.registry.view_versions(view)
     state = current_state(store.context, version)
     with connect(store.context.engine.limits) as con:
-        return list(online_rows.all_winners(con, version.definition, state, sequence=1, keep_from=None))
+        return list(online_rows.all_winners(con, version.definition, state, sequence=1, end=0, keep_from=None))
 
 
 def later(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:

@@ -70,3 +70,5 @@ _SCENARIOS = (
     ),
 )  # fmt: skip
 WINDOWED = tuple(replace(one, online=False) for one in _SCENARIOS)
+SERVED = _SCENARIOS
+"""The same, with online rows."""

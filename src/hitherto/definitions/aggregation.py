@@ -54,6 +54,16 @@ class WindowedFeature:
         """What is computed, whatever the window: features that agree in it differ only in where their window begins."""
         return self.column, self.function, self.n, self.p
 
+    @property
+    def track(self) -> tuple[str, str, int | None, float | None, bool]:
+        """What is stored once for all windows online: the measure; what has no window never changes, and is kept apart."""
+        return *self.measure, self.window is None
+
+    @property
+    def of_nothing(self) -> int | None:
+        """What it is over no row."""
+        return 0 if self.function in COUNTING_FUNCTIONS else None
+
 
 @dataclass(frozen=True)
 class Aggregation:

@@ -51,7 +51,7 @@ _NO_CREATED = b"0" * 16
 _ORDER = slice(1, 49)
 _SEQUENCE = slice(49, 65)
 _PAYLOAD_SPLITS = 2
-_BEHIND_HEADER = 66
+BEHIND_HEADER = 66
 _parse = msgspec.json.Decoder().decode
 # What DuckDB's to_json escapes, and how: the short forms, then upper-case hexadecimal; everything else stays as it is.
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(32)} | {
@@ -171,8 +171,8 @@ def column_decoder(kinds: Sequence[DataType]) -> Callable[[Sequence[Sequence[byt
 def without_headers(values: Sequence[bytes]) -> bytes:
     """Stored values as one text: event time and features of each row, `ROW_SEPARATOR` between rows."""
     if len(values) == 1:
-        return values[0][_BEHIND_HEADER:]
-    return ROW_SEPARATOR.join([value[_BEHIND_HEADER:] for value in values])
+        return values[0][BEHIND_HEADER:]
+    return ROW_SEPARATOR.join([value[BEHIND_HEADER:] for value in values])
 
 
 def row_decoder(kinds: Sequence[DataType], positions: Sequence[int]) -> Callable[[bytes], list[list[Any]]]:

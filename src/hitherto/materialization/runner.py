@@ -132,9 +132,10 @@ def _compute_and_publish(
 def _first_rows(
     context: RunContext, con: duckdb.DuckDBPyConnection, version: ViewVersion, run: Run
 ) -> online_rows.EarlyRows:
-    keep_from = _keep_from(context, version, run)
     return online_rows.EarlyRows(
-        online_rows.staged_winners(con, version.definition, "staged", sequence=run.online_sequence, keep_from=keep_from)
+        online_rows.staged_winners(
+            con, version.definition, "staged", sequence=run.online_sequence, **_horizon(context, version, run)
+        )
     )
 
 
@@ -345,7 +346,7 @@ def _push(
     rows: online_rows.EarlyRows | None,
 ) -> int:
     view, store, place = version.definition, context.open_online(), context.place(version, run.generation)
-    keep_from = _keep_from(context, version, run)
+    horizon = _horizon(context, version, run)
     sample: list[tuple[bytes, bytes | None]] = []
     report = _reporter(context, run)
     fresh = run.generation != version.generation
@@ -357,7 +358,7 @@ def _push(
         return pushed
     with context.engine.connection() as con:
         if fresh:
-            made = online_rows.all_winners(con, view, after, sequence=run.online_sequence, keep_from=keep_from)
+            made = online_rows.all_winners(con, view, after, sequence=run.online_sequence, **horizon)
         else:
             made = online_rows.changed_winners(
                 con,
@@ -366,8 +367,8 @@ def _push(
                 after=after,
                 interval=run.interval,
                 sequence=run.online_sequence,
-                keep_from=keep_from,
                 restore=restore,
+                **horizon,
             )
         # Closed before the connection is, whatever happens: the next rows are being made on another thread.
         with closing(made):
@@ -380,13 +381,12 @@ def _push(
     return pushed
 
 
-def _keep_from(context: RunContext, version: ViewVersion, run: Run) -> int | None:
-    """The event time before which rows have passed their online retention; None keeps all."""
-    retention = version.definition.online_retention_micros
-    if retention is None:
-        return None
+def _horizon(context: RunContext, version: ViewVersion, run: Run) -> dict[str, Any]:
+    """The watermark that comes with the run, from which on online rows are read, and the event time from which on they are kept."""
     watermark = ledger.watermark(context.registry.publications(run.view, run.version))
-    return max(run.interval.end, watermark or run.interval.end) - retention
+    end = max(run.interval.end, watermark or run.interval.end)
+    retention = version.definition.online_retention_micros
+    return {"end": end, "keep_from": None if retention is None else end - retention}
 
 
 def _sampled(

@@ -247,10 +247,12 @@ class ViewMarks:
     ttl: int | None
     events: tuple[int, ...] = ()
     """Event times of rows that lookups find: the newest and the median."""
+    windows: tuple[int, ...] = ()
+    """The windows of its aggregations: the ages at which a row leaves them."""
 
 
 def choose_instants(marks: Iterable[ViewMarks], *, now: int, count: int) -> tuple[int, ...]:
-    """Instants worth comparing at, in order: the watermark, now, both sides of every ttl's edge; then a few between.
+    """Instants worth comparing at, in order: the watermark, now, both sides of every edge of a ttl or window; then a few between.
 
     None is before a view's watermark, where a lookup is refused. They may be later than now: what is published answers
     until the next publish.
@@ -261,10 +263,11 @@ def choose_instants(marks: Iterable[ViewMarks], *, now: int, count: int) -> tupl
     known = list(marks)
     first = max((one.watermark for one in known if one.watermark is not None), default=now)
     edges = [
-        event + one.ttl + beside
+        event + age + beside
         for place in range(2)
         for one in known
-        if one.ttl is not None
+        for age in (one.ttl, *one.windows)
+        if age is not None
         for event in one.events[place : place + 1]
         for beside in (0, 1, -1)
     ]

@@ -160,7 +160,8 @@ def _look_offline(project: Project, snapshot: Snapshot, plan: LookupPlan, sample
             one = read.projection
             view = snapshot.versions[one.place.view, one.place.version].definition
             state = state_of(project, view, one.place.version)
-            marks.append(ViewMarks(one.watermark, one.ttl, event_times(con, view, state)))
+            windows = sorted({feature.window for feature in one.windowed if feature.window is not None})
+            marks.append(ViewMarks(one.watermark, one.ttl, event_times(con, view, state), tuple(windows)))
             columns = tuple(column for column, _ in one.keys)
             kinds.update(one.keys)
             if columns:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.definitions.feature_service import FeatureService
 from hitherto.encoding.key_codec import NO_KEY, column_encoder
 from hitherto.encoding.row_codec import FORMAT, NULL, SEPARATOR, encode_fragment, row_decoder
+from hitherto.encoding.staircase import StaircaseReader
 from hitherto.errors import JoinKeyError, NameCollisionError, UsageError
 from hitherto.online.store import Place
 from hitherto.registry.references import RequestedView, resolve
@@ -37,7 +39,7 @@ class ServedProjection:
     keys: tuple[tuple[str, DataType], ...]
     """Entity column and type of each join key, in the view's order."""
     fields: tuple[tuple[str, DataType], ...]
-    """The whole schema, in the order of the payload."""
+    """All features; those of a view without aggregations in the order of the payload."""
     features: tuple[str, ...]
     """Which of them are asked for."""
     ttl: int | None = None
@@ -45,6 +47,8 @@ class ServedProjection:
     watermark: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Feature -> what is answered where it has no value."""
+    windowed: tuple[WindowedFeature, ...] = ()
+    """How the features of aggregations are computed."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class ViewRead:
     """From the text of rows to the Python values of the wanted features."""
     age: int | None
     """The age from which on a row is not simply there, by ttl or retention, whichever is shorter."""
+    steps: StaircaseReader | None = None
+    """Of a windowed view: makes rows of its wanted features from stored values."""
 
 
 @dataclass(frozen=True)
@@ -286,17 +292,23 @@ def _project(project: str, requested: RequestedView) -> ServedProjection:
         name=requested.name,
         place=Place(project, view.name, served.version, served.generation),
         keys=tuple((requested.key_columns[key], kind) for key, kind in view.join_keys.items()),
-        fields=tuple((one.name, one.dtype) for one in view.schema),
+        fields=tuple((one.name, one.dtype) for one in view.features),
         features=requested.features,
         ttl=view.ttl_micros,
         online_retention=view.online_retention_micros,
         watermark=served.watermark,
         defaults=view.defaults,
+        windowed=view.windowed,
     )
 
 
 def read_of(one: ServedProjection) -> ViewRead:
     """How the rows of a view are read."""
+    steps = _steps(one) if one.windowed else None
+    if steps is not None:
+        # Its rows are made, of what is wanted only.
+        kinds = dict(one.fields)
+        one = replace(one, fields=tuple((name, kinds[name]) for name in one.features))
     positions = {name: index for index, (name, _) in enumerate(one.fields)}
     kinds = dict(one.fields)
     nulls = SEPARATOR.join([NULL] * len(one.fields))
@@ -309,6 +321,20 @@ def read_of(one: ServedProjection) -> ViewRead:
         nulls=nulls,
         decode=row_decoder([kinds[name] for name in one.features], [positions[name] for name in one.features]),
         age=min((age for age in (one.ttl, one.online_retention) if age is not None), default=None),
+        steps=steps,
+    )
+
+
+def _steps(one: ServedProjection) -> StaircaseReader:
+    tracks = list(dict.fromkeys(feature.track for feature in one.windowed))
+    features = {feature.name: feature for feature in one.windowed}
+    wanted = [features[name] for name in one.features]
+    return StaircaseReader(
+        len(tracks),
+        [
+            (tracks.index(feature.track), feature.window, encode_fragment(feature.dtype, feature.of_nothing))
+            for feature in wanted
+        ],
     )
 
 

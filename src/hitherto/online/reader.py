@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hitherto.encoding.row_codec import FORMAT, SEPARATOR, encode_instant, without_headers
+from hitherto.encoding.row_codec import (
+    BEHIND_HEADER,
+    FORMAT,
+    ROW_SEPARATOR,
+    SEPARATOR,
+    encode_instant,
+    without_headers,
+)
 from hitherto.errors import ClockError, JoinKeyError, OnlineStoreError, UsageError
 from hitherto.online.answer import Answer, Status, ViewAnswer
 from hitherto.online.plan import LookupPlan, ViewRead, check_columns
@@ -160,10 +168,24 @@ def _arrange(read: ViewRead, values: Sequence[bytes | None], now: int) -> ViewAn
     exceptions: Mapping[int, Status] = _NONE
     if None in values or (values and not _are_simply_there(read, values, now)):  # type: ignore[arg-type]  # no None is in it
         values, exceptions = _replace_exceptions(read, values, now)
-    text = without_headers(values)  # type: ignore[arg-type]  # no None is left
+    text = _text(read, values, exceptions, now)  # type: ignore[arg-type]  # no None is left
     if text.count(SEPARATOR) != (read.width - 1) * len(values):
         raise _unreadable(read)
     return ViewAnswer(read, text, exceptions)
+
+
+def _text(read: ViewRead, values: Sequence[bytes], exceptions: Mapping[int, Status], now: int) -> bytes:
+    """The rows as one text; those of a windowed view as they are at the instant."""
+    if read.steps is None:
+        return without_headers(values)
+    try:
+        rows = [
+            value[BEHIND_HEADER:] if index in exceptions else read.steps.row(value, now)
+            for index, value in enumerate(values)
+        ]
+    except (ValueError, struct.error):
+        raise _unreadable(read) from None
+    return ROW_SEPARATOR.join(rows)
 
 
 def _are_simply_there(read: ViewRead, values: Sequence[bytes], now: int) -> bool:

@@ -85,6 +85,11 @@ def test_instants_are_the_watermark_now_and_both_sides_of_the_ttls_edge():
     assert {1_000, 5_000} | edges < set(choose_instants(marks, now=5_000, count=10))
 
 
+def test_instants_are_both_sides_of_where_rows_leave_each_window():
+    marks = [ViewMarks(watermark=1_000, ttl=None, events=(900,), windows=(500, 700))]
+    assert {1_399, 1_400, 1_401, 1_599, 1_600, 1_601} < set(choose_instants(marks, now=5_000, count=12))
+
+
 def test_some_instants_lie_where_rows_are_still_valid_however_many_views_there_are():
     marks = [ViewMarks(1_000_000, ttl, (900_000, 800_000)) for ttl in range(500_000, 600_000, 10_000)]
     chosen = choose_instants(marks, now=9_000_000, count=20)

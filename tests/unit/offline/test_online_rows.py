@@ -43,7 +43,7 @@ def test_staged_rows_give_the_bytes_that_the_segment_gives(name: str, keep_from:
     view = VIEWS[name]
     with engine() as con:
         written = write(con, view, rows_of(view), tmp_path / "a.duckdb")
-        options: dict[str, Any] = {"sequence": SEQUENCE, "keep_from": keep_from}
+        options: dict[str, Any] = {"sequence": SEQUENCE, "end": 0, "keep_from": keep_from}
         wanted = flat(all_winners(con, view, [reads(written)], **options))
         found = flat(staged_winners(con, view, "staged", **options))
     assert found == wanted
@@ -56,7 +56,7 @@ def test_without_any_row_there_is_nothing_to_send() -> None:
         con.execute(
             "create table staged (k0 bigint, __event timestamp, __created timestamp, __available timestamp, x double)"
         )
-        assert [batch.num_rows for batch in staged_winners(con, view, "staged", sequence=1, keep_from=None)] in (
+        assert [batch.num_rows for batch in staged_winners(con, view, "staged", sequence=1, end=0, keep_from=None)] in (
             [],
             [0],
         )

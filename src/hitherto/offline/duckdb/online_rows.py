@@ -14,6 +14,7 @@ from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import bucket_sql, key_sql
 from hitherto.encoding.row_codec import payload_sql, value_sql
 from hitherto.errors import StorageError
+from hitherto.offline.duckdb import windowed_values
 from hitherto.offline.duckdb.connection import another, storage_errors
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, key_join, key_list, order_by, row_columns
 from hitherto.offline.duckdb.visible import attached, greatest_rows, inside, rows_of_all
@@ -38,17 +39,30 @@ def all_winners(
     state: Sequence[SegmentRead],
     *,
     sequence: int,
+    end: int,
     keep_from: int | None,
 ) -> Generator[pa.RecordBatch, None, None]:
     """(key, value, bucket) of every key's winner over the published state, sorted by key: a full load.
 
-    `keep_from` is the event time before which rows have passed their online retention; None keeps all.
+    Args:
+        con: Any connection.
+        view: Its keys and features name the columns. Of a windowed view, keys have all steps of their features.
+        state: The published state.
+        sequence: The run's sequence in the online store.
+        end: From when on the rows are read: the watermark that comes with the run.
+        keep_from: The event time before which rows have passed their online retention; None keeps all.
     """
+    if view.aggregations:
+        if view.longest_window is not None:
+            state = windowed_values.reaching(view, state, after=end - view.longest_window)
+        rows = windowed_values.rows_of_segments(view, state)
+        yield from _stream_windows(con, view, state, windowed_values.query(view, rows, end=end), sequence, end)
+        return
     yield from _stream(con, view, state, _load_sql(view, greatest_rows(view, state), sequence, keep_from))
 
 
 def staged_winners(
-    con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, *, sequence: int, keep_from: int | None
+    con: duckdb.DuckDBPyConnection, view: FeatureView, relation: str, *, sequence: int, end: int, keep_from: int | None
 ) -> Generator[pa.RecordBatch, None, None]:
     """The same from the rows of a first run as they are staged, on a connection of its own.
 
@@ -56,9 +70,13 @@ def staged_winners(
         con: The connection that holds the relation.
         view: Its keys and features name the columns.
         relation: What the run's segment is written from: a table, as `segments.drop_superseded` leaves it.
-        sequence: The run's sequence in the online store.
-        keep_from: As in `all_winners`.
+        sequence, end, keep_from: As in `all_winners`.
     """
+    if view.aggregations:
+        query = windowed_values.query(view, windowed_values.rows_of_relation(view, relation), end=end)
+        with another(con) as other:
+            yield from _stream_windows(other, view, (), query, sequence, end)
+        return
     # Of rows that are sorted, the last of a key is seen by looking at the next; the same for a view without keys.
     following = [f"{quote(name)} is distinct from lead({quote(name)}) over ()" for name in view.join_keys]
     last = " or ".join(following) or "lead(true) over () is null"
@@ -112,6 +130,7 @@ def changed_winners(
     after: Sequence[SegmentRead],
     interval: Interval,
     sequence: int,
+    end: int,
     keep_from: int | None,
     restore: bool = False,
 ) -> Generator[pa.RecordBatch, None, None]:
@@ -121,10 +140,11 @@ def changed_winners(
         before: The published state as the run found it.
         after: The state with the run's segment in it.
         interval: What the run publishes: the rows of `before` in it are masked.
-        sequence: The run's sequence in the online store.
-        keep_from: As in `all_winners`.
+        sequence, end, keep_from: As in `all_winners`.
         restore: Write all other keys too: earlier runs forgot rows that are to be kept now.
     """
+    if view.aggregations:
+        before, after = (windowed_values.touching(view, state, interval, end=end) for state in (before, after))
     columns = key_list(view) or "1 as __one"
     touched = rows_of_all(view, (*before, *after), columns=f"{columns}, {AVAILABLE}")
     where = inside([interval])
@@ -138,6 +158,11 @@ def changed_winners(
     value = f"case when {EVENT} is null{_forgotten(keep_from)} then null else {_value(view, sequence)} end"
     with attached(con, (*before, *after), view=view.name):
         con.execute(f"create or replace temp table __touched as {keys}")
+    if view.aggregations:
+        rows = windowed_values.rows_of_segments(view, after)
+        query = windowed_values.query(view, rows, end=end, touched="__touched")
+        yield from _stream_windows(con, view, after, query, sequence, end)
+        return
     query = (
         f"select {_key(view, prefix='t.')} as key, {value} as value from __touched t "
         f"left join ({greatest_rows(view, after, keys='__touched')}) w on {key_join(view, 't', 'w')} order by key"
@@ -180,6 +205,20 @@ def _stream(
     with attached(con, state, view=view.name), storage_errors(f"Encoding rows of feature view {view.name!r}"):
         con.execute("set preserve_insertion_order = true")
         yield from _ahead(con.sql(query).to_arrow_reader(BATCH_ROWS))
+
+
+def _stream_windows(
+    con: duckdb.DuckDBPyConnection, view: FeatureView, state: Sequence[SegmentRead], query: str, sequence: int, end: int
+) -> Iterator[pa.RecordBatch]:
+    with (
+        attached(con, state, view=view.name),
+        storage_errors(f"Encoding rows of feature view {view.name!r}"),
+        another(con) as beside,
+    ):
+        con.execute("set preserve_insertion_order = true")
+        rows = con.sql(query).to_arrow_reader(windowed_values.READ_ROWS)
+        encoder = windowed_values.Encoder(beside, view, sequence=sequence)
+        yield from _ahead(windowed_values.batches(rows, view, encoder, end=end))
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
