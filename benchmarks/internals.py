@@ -23,9 +23,9 @@ from hitherto.serving.auth import create_token
 def encoded_rows(store: FeatureStore, view: str) -> list[pa.RecordBatch]:
     """Every key's winner of a materialized view as a run would push it: key, value, bucket."""
     (version,) = store.registry.view_versions(view)
-    state = current_state(store.context, version)
+    state, end = current_state(store.context, version), store.registry.snapshot().view(view).watermark or 0
     with connect(store.context.engine.limits) as con:
-        return list(online_rows.all_winners(con, version.definition, state, sequence=1, end=0, keep_from=None))
+        return list(online_rows.all_winners(con, version.definition, state, sequence=1, end=end, keep_from=None))
 
 
 def later(batch: pa.RecordBatch, number: int) -> pa.RecordBatch:

@@ -153,25 +153,31 @@ class Answer:
             widths = [view.read.width for view in self.views]
             values = [b",".join(parts[view][part :: widths[view]]) for view, part in plan.parts]
             times = [b",".join(own[::width]) for own, width in zip(parts, widths, strict=True)]
+        pieces[at + 2 :: _PIECES] = self._statuses_json(present, values)
         if plan.defaults:
             self._fill_json(values)
         pieces[at::_PIECES] = values
-        pieces[at + 2 :: _PIECES] = self._statuses_json(present)
         pieces[at + 4 :: _PIECES] = [times[view] for view, _ in plan.parts]
         return b"".join(pieces)
 
     def _fill_json(self, values: list[bytes]) -> None:
         """Put defaults where there is no value; the rows, which statuses are read from, stay as they are."""
         for default in self.plan.defaults:
+            if self.rows == 1:
+                if values[default.column] == NULL:
+                    values[default.column] = default.fragment
+                continue
             _, index, position = self.plan.outputs[default.column]
             view = self.views[index]
             if not view.complete and NULL in (fragments := view.column(position)):
                 values[default.column] = b",".join([default.fragment if one == NULL else one for one in fragments])
 
-    def _statuses_json(self, present: bytes) -> list[bytes]:
+    def _statuses_json(self, present: bytes, values: Sequence[bytes]) -> list[bytes]:
         """The statuses of each column; most columns are PRESENT in all rows, which is seen without looking at each."""
         statuses = [present] * len(self.plan.columns)
         if False in [view.complete for view in self.views]:
+            if self.rows == 1:
+                return self._statuses_of_one(values)
             for number, (_, index, position) in enumerate(self.plan.outputs):
                 view = self.views[index]
                 if view.complete:
@@ -184,6 +190,18 @@ class Answer:
                         found[row] = _STATUS_JSON[status]
                     statuses[number] = b",".join(found)
         return statuses
+
+    def _statuses_of_one(self, values: Sequence[bytes]) -> list[bytes]:
+        """The same for one row, whose values are at hand: a third of the time."""
+        exceptions = [view.exceptions for view in self.views]
+        if any(exceptions):
+            return [
+                _STATUS_JSON[exceptions[view][0]]
+                if exceptions[view]
+                else (_NULL_JSON if value == NULL else _PRESENT_JSON)
+                for value, (_, view, _) in zip(values, self.plan.outputs, strict=True)
+            ]
+        return [_NULL_JSON if value == NULL else _PRESENT_JSON for value in values]
 
     def statuses(self, column: FeatureColumn) -> Sequence[Status]:
         """The status of each value of a feature column."""
