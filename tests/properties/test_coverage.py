@@ -22,6 +22,7 @@ from properties.histories import (
     interesting_ticks,
 )
 from properties.repos import Question, Repo, assert_agree, entity_table, expected, retrieve
+from properties.windowed import WINDOWED
 
 # Two holes: what comes before tick 6, and [9, 14).
 WITH_HOLES = (Step(6, 9, 9), Step(14, 18, 20))
@@ -36,12 +37,14 @@ def questions_of(repo: Repo) -> list[Question]:
     return listed
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *WINDOWED], ids=str)
 def test_rows_that_need_a_missing_range_are_refused_or_null_and_the_others_equal_the_reference(
     scenario: Scenario, tmp_path: Path
 ) -> None:
     number = chosen_seed()
-    found = collect(histories(scenario), CASES // 8 // len(SCENARIOS), number=number)
+    # A windowed view has thirty features and more.
+    cases = CASES // 40 if scenario.windows else CASES // 8
+    found = collect(histories(scenario), cases // len(SCENARIOS), number=number)
     repo = Repo(tmp_path / "repo", scenario, found, random.Random(number))
     for step in WITH_HOLES:
         repo.run(0, step)
@@ -66,9 +69,10 @@ def test_rows_that_need_a_missing_range_are_refused_or_null_and_the_others_equal
     assert_agree(repo, asked, found_all, everything, what=f"PROPERTY_SEED={number}, missing='null'")
 
 
-def test_coverage_counts_what_was_found_expired_missing_and_null(tmp_path: Path) -> None:
-    number, scenario = chosen_seed(), SCENARIOS[1]
-    found = collect(histories(scenario), CASES // 16, number=number)
+@pytest.mark.parametrize("scenario", [SCENARIOS[1], WINDOWED[1]], ids=str)
+def test_coverage_counts_what_was_found_expired_missing_and_null(scenario: Scenario, tmp_path: Path) -> None:
+    number = chosen_seed()
+    found = collect(histories(scenario), CASES // 80 if scenario.windows else CASES // 16, number=number)
     repo = Repo(tmp_path / "repo", scenario, found, random.Random(number))
     for step in WITH_HOLES:
         repo.run(0, step)
