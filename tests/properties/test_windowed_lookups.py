@@ -25,6 +25,7 @@ from properties.histories import (
 )
 from properties.repos import Question, Repo, assert_agree, expected, look_up
 from properties.windowed import SERVED
+from unit.serving.servers import running_valkey
 
 
 def assert_lookups_agree(repo: Repo, told: str) -> int:
@@ -42,15 +43,26 @@ def assert_lookups_agree(repo: Repo, told: str) -> int:
     return present
 
 
-@pytest.mark.parametrize("scenario", SERVED, ids=str)
-def test_lookups_equal_brute_force_after_every_run(scenario: Scenario, tmp_path: Path) -> None:
+def run_and_compare(scenario: Scenario, folder: Path, *, cases: int, settings: str = "") -> None:
+    """Four runs of a repo, after each of which all lookups are what brute force says."""
     number = chosen_seed()
     rng = random.Random(number)
     schedule: tuple[Step, ...] = rng.choice(collect(schedules(), 30, number=number))
-    found = collect(histories(scenario, steps=STEPS), CASES // 20 // len(SERVED), number=number)
-    repo = Repo(tmp_path / "repo", scenario, found, rng)
+    found = collect(histories(scenario, steps=STEPS), cases, number=number)
+    repo = Repo(folder, scenario, found, rng, settings)
     present = 0
     for step, what in enumerate(schedule):
         repo.run(step, what)
         present += assert_lookups_agree(repo, f"PROPERTY_SEED={number}, after run {step} of {schedule}")
     assert present
+
+
+@pytest.mark.parametrize("scenario", SERVED, ids=str)
+def test_lookups_equal_brute_force_after_every_run(scenario: Scenario, tmp_path: Path) -> None:
+    run_and_compare(scenario, tmp_path / "repo", cases=CASES // 25 // len(SERVED))
+
+
+def test_lookups_from_valkey_equal_brute_force_after_every_run(tmp_path: Path) -> None:
+    with running_valkey() as url:
+        settings = f'[online]\nurl = "{url}"\n'
+        run_and_compare(SERVED[1], tmp_path / "repo", cases=CASES // 50 // len(SERVED), settings=settings)

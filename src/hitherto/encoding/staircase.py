@@ -56,7 +56,7 @@ class StaircaseReader:
         """The row of a stored value at an instant, which is not before that of the run that wrote it.
 
         Raises:
-            ValueError, struct.error: It is no such value.
+            ValueError, TypeError, struct.error: It is no such value.
         """
         at = value.index(SEPARATOR, BEHIND_HEADER) + 1
         count, *ends = self._directory.unpack_from(value, at)

@@ -183,7 +183,7 @@ def _text(read: ViewRead, values: Sequence[bytes], exceptions: Mapping[int, Stat
             value[BEHIND_HEADER:] if index in exceptions else read.steps.row(value, now)
             for index, value in enumerate(values)
         ]
-    except (ValueError, struct.error):
+    except (ValueError, TypeError, struct.error):
         raise _unreadable(read) from None
     return ROW_SEPARATOR.join(rows)
 

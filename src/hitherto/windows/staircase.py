@@ -166,7 +166,12 @@ def _blocks(rows: KeyRows, tracks: Sequence[Track], encode: Encode) -> Iterator[
             fragments[number] = steps, made.cast(pa.large_binary())
     for number, track in enumerate(tracks):
         steps, made = fragments[number]
-        yield _Whole(made) if steps is None else _Stairs(rows, steps, made, of=rows.steps(track.window or 0))
+        if steps is None:
+            yield _Whole(made)
+        else:
+            # Not where any were left out: a key has the same bytes whatever keys are with it.
+            always = track.feature.function == "last"
+            yield _Stairs(rows, steps, made, of=rows.steps(track.window or 0), always=always)
 
 
 def _steps_of(rows: KeyRows, track: Track) -> Steps | None:
@@ -192,10 +197,18 @@ class _Whole:
 
 
 class _Stairs:
-    """A track with windows: the steps of each key. `of` is all of its steps, of which `steps` may leave out equal ones."""
+    """A track with windows: the steps of each key.
 
-    def __init__(self, rows: KeyRows, steps: Steps, fragments: pa.Array, *, of: Steps) -> None:
-        kept = _kept(steps, fragments, always=steps is not of)
+    Args:
+        rows: The rows of the keys.
+        steps: The steps that fragments were made for.
+        fragments: One for each.
+        of: All steps of its window; `steps` may leave out some that are equal to the next.
+        always: Whether of equal neighbours only the last is held; if not, only where that takes fewer bytes.
+    """
+
+    def __init__(self, rows: KeyRows, steps: Steps, fragments: pa.Array, *, of: Steps, always: bool) -> None:
+        kept = _kept(steps, fragments, always=always)
         if not kept.all():
             steps, fragments = Steps(rows, steps.chosen[kept]), fragments.filter(pa.array(kept))
         self._steps, self._fragments = steps, fragments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hitherto import FeatureView
-from hitherto.offline.duckdb import online_rows
-from hitherto.offline.duckdb.online_rows import EarlyRows, all_winners, staged_winners
+from hitherto import Aggregation, FeatureView
+from hitherto.offline.duckdb import online_rows, windowed_values
+from hitherto.offline.duckdb.online_rows import EarlyRows, all_winners, changed_winners, staged_winners
+from hitherto.timeline import Interval
 from unit.offline.engine import Row, engine, reads, write
 from unit.offline.states import VIEWS
 
@@ -86,3 +88,41 @@ def test_early_rows_that_are_closed_are_made_no_further() -> None:
     rows.close()
     assert list(rows) == []
     assert made == [0]
+
+
+def windowed(name: str, *, versions: bool, endless: bool) -> FeatureView:
+    """The view of a name with aggregations instead of columns."""
+    plain = VIEWS[name]
+    source = plain.source if versions else replace(plain.source, created_timestamp_field=None)
+    functions = [Aggregation("x", one, windows=["4us", "9us"]) for one in ("count", "sum", "last")]
+    return replace(
+        plain, source=source, aggregations=[*functions, *([Aggregation("x", "last", n=3)] if endless else [])]
+    )
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("versions", [False, True])
+@pytest.mark.parametrize("name", VIEWS)
+def test_staged_rows_segments_and_small_chunks_give_the_same_steps(
+    name: str, versions: bool, endless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = windowed(name, versions=versions, endless=endless)
+    rows = rows_of(view)
+    if not versions:
+        keys = len(view.join_keys)
+        rows = [(*row[: keys + 1], None, *row[keys + 2 :]) for row in rows]
+    with engine() as con:
+        written = write(con, view, rows, tmp_path / "a.duckdb")
+        options: dict[str, Any] = {"sequence": SEQUENCE, "end": 22, "keep_from": None}
+        wanted = flat(all_winners(con, view, [reads(written)], **options))
+        found = flat(staged_winners(con, view, "staged", **options))
+        # Two segments that share keys, as a run that touches all of them sees them.
+        halves = [reads(written, (-100, 10)), reads(written, (10, 100))]
+        run = {"before": halves[:1], "after": halves, "interval": Interval(10, 100), "restore": True}
+        touched = flat(changed_winners(con, view, **run, **options))
+        for setting, value in (("CHUNK", 7), ("READ_ROWS", 2), ("BATCH_ROWS", 1)):
+            monkeypatch.setattr(windowed_values, setting, value)
+        small = flat(all_winners(con, view, [reads(written)], **options))
+    assert wanted
+    assert found == small == wanted
+    assert [one for one in touched if one["value"] is not None] == wanted

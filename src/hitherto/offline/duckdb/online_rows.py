@@ -158,11 +158,12 @@ def changed_winners(
     value = f"case when {EVENT} is null{_forgotten(keep_from)} then null else {_value(view, sequence)} end"
     with attached(con, (*before, *after), view=view.name):
         con.execute(f"create or replace temp table __touched as {keys}")
-    if view.aggregations:
-        rows = windowed_values.rows_of_segments(view, after)
-        query = windowed_values.query(view, rows, end=end, touched="__touched")
-        yield from _stream_windows(con, view, after, query, sequence, end)
-        return
+        if view.aggregations:
+            # Within: a view may have thousands of segments, each of which takes half a millisecond to attach.
+            rows = windowed_values.rows_of_segments(view, after)
+            query = windowed_values.query(view, rows, end=end, touched="__touched")
+            yield from _stream_windows(con, view, (), query, sequence, end)
+            return
     query = (
         f"select {_key(view, prefix='t.')} as key, {value} as value from __touched t "
         f"left join ({greatest_rows(view, after, keys='__touched')}) w on {key_join(view, 't', 'w')} order by key"
