@@ -25,7 +25,7 @@ from hitherto.feature_store import FeatureStore
 from hitherto.materialization.report import MaterializationReport
 from hitherto.offline.duckdb.connection import Limits
 from hitherto.registry import discovery
-from hitherto.registry.references import resolve
+from hitherto.registry.references import Requested, resolve
 from hitherto.testing import rows as tables
 from hitherto.testing.clock import FakeClock
 from hitherto.testing.reading import Needs, needs
@@ -93,6 +93,7 @@ class Repo:
         self._store = _Store(config=Config(project="test", repo_path=self._folder), clock=self.clock)
         self._definitions = _redirected(found)
         self._store.registry.apply(self._definitions, expected_serial=None, now=instant(self.clock()))
+        self._store.functions.give(self._definitions.on_demand_feature_views.values())
         self._needs: dict[str, Needs] = {}
         self._loads: dict[str, int] = {}
         self._unread: set[str] = set()
@@ -295,8 +296,11 @@ class Repo:
         """
         requested = self._prepare(features)
         kinds = {
-            view.key_columns[key]: kind for view in requested for key, kind in view.served.definition.join_keys.items()
+            view.key_columns[key]: kind
+            for view in requested.views
+            for key, kind in view.served.definition.join_keys.items()
         }
+        kinds.update(requested.computations.fields)
         kinds[options.get("timestamp_field", "event_timestamp")] = tables.TIME
         if not isinstance(entity_rows, str):
             entity_rows = tables.to_table(tables.taken(entity_rows), what="the training set", kinds=kinds)
@@ -306,11 +310,11 @@ class Repo:
         found.to_arrow()
         return found
 
-    def _prepare(self, features: Features) -> Sequence[Any]:
+    def _prepare(self, features: Features) -> Requested:
         """Refuse to answer before the first run; views of sources without rows are published as empty."""
         snapshot = self._store.registry.snapshot()
-        requested = resolve(snapshot, features, full_feature_names=True).views
-        for view in requested:
+        requested = resolve(snapshot, features, full_feature_names=True)
+        for view in requested.views:
             definition = view.served.definition
             if definition.name not in self._views:
                 raise UsageError(

@@ -75,7 +75,7 @@ def answers(
     request = build(context, entity, features, Options(True, timestamp_field)).request
     plan = replace(request.plan, reads=tuple(replace(read, missing=()) for read in request.plan.reads))
     answer = answered(replace(request, plan=plan, missing="null"), limits=context.limits)
-    return answer.columns, answer.statuses(plan, request.outputs)
+    return answer.values(plan, request.outputs), answer.statuses(plan, request.outputs)
 
 
 def _training_set(context: TrainingContext, request: TrainingRequest) -> TrainingSet:

@@ -1,0 +1,96 @@
+"""On-demand features in a repo in memory, with defaults, and the windows and views that they are built on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from hitherto import Entity, FeatureView, Field, ParquetSource, RequestSource, on_demand_feature_view
+from hitherto.testing import Repo
+from hitherto.types import Float64, Int64, String, Timestamp
+
+AIRPORT = Entity("airport", join_keys={"airport": String})
+WEATHER = FeatureView(
+    "weather",
+    entities=[AIRPORT],
+    source=ParquetSource("s3://weather/reports", name="reports", timestamp_field="at"),
+    schema=[Field("wind", Float64, default=3.0), Field("sky", String)],
+)
+TRIP = RequestSource("trip", schema=[Field("departs_at", Timestamp), Field("bags", Int64)])
+
+
+@on_demand_feature_view(
+    sources=[WEATHER, TRIP],
+    schema=[Field("risk", Float64, default=-1.0), Field("minutes", Float64), Field("letters", Int64, default=0)],
+)
+def risk(wind: float, sky: str, departs_at: datetime, now: datetime) -> dict[str, float]:
+    """Of wind, whose default stands for what is not known, and of the sky, which raises where there is none."""
+    return {"risk": wind / 10, "minutes": (departs_at - now).total_seconds() / 60, "letters": len(sky)}
+
+
+@on_demand_feature_view(sources=[risk], schema=[Field("twice", Float64)])
+def twice(risk: float) -> float:
+    """Is told the default of what failed."""
+    return risk * 2
+
+
+@pytest.fixture
+def repo() -> Iterator[Repo]:
+    with Repo([WEATHER, risk, twice], now="2013-01-01T12:00Z") as one:
+        one.load("reports", [{"airport": "JFK", "at": "2013-01-01T12:00Z", "wind": 20.0, "sky": "grey"}])
+        one.advance("1h")
+        yield one
+
+
+FEATURES = ["risk:risk", "risk:minutes", "risk:letters", "twice:twice", "weather:wind"]
+
+
+def test_a_function_is_given_defaults_and_its_own_stand_for_its_errors(repo: Repo) -> None:
+    departs = datetime.fromisoformat("2013-01-01T14:00Z")
+    known = {"airport": "JFK", "departs_at": departs, "bags": 1}
+    asked = [
+        {**known, "airport": airport, "departs_at": at}
+        for airport, at in (("JFK", departs), ("LGA", departs), ("JFK", None))
+    ]
+    for row in asked:
+        row.pop("bags")
+    assert repo.lookup(asked, FEATURES) == [
+        {"risk": 2.0, "minutes": 60.0, "letters": 4, "twice": 4.0, "wind": 20.0},
+        {"risk": -1.0, "minutes": None, "letters": 0, "twice": -2.0, "wind": 3.0},
+        {"risk": -1.0, "minutes": None, "letters": 0, "twice": -2.0, "wind": 20.0},
+    ]
+    statuses = repo.statuses(asked, FEATURES)
+    assert statuses[1] == {
+        "risk": "ERROR",
+        "minutes": "ERROR",
+        "letters": "ERROR",
+        "twice": "PRESENT",
+        "wind": "NOT_FOUND",
+    }
+    training = repo.training_set([{**row, "event_timestamp": repo.now} for row in asked], FEATURES)
+    found = [{name: row[name] for name in FEATURES_OUT} for row in training.to_arrow().to_pylist()]
+    assert found == repo.lookup(asked, FEATURES)
+    assert training.statuses().to_pylist() == statuses
+    assert repo.store.check_parity(FEATURES, sample=None).ok
+
+
+FEATURES_OUT = [reference.partition(":")[2] for reference in FEATURES]
+
+
+def test_times_may_be_texts_in_training_rows(repo: Repo) -> None:
+    row = {"airport": "JFK", "event_timestamp": "2013-01-01T12:30Z", "departs_at": "2013-01-01T13:00Z"}
+    training = repo.training_set([row], ["risk:minutes"])
+    assert training.to_arrow().column("minutes").to_pylist() == [30.0]
+
+
+def test_an_online_answer_is_not_changed_by_who_has_it(repo: Repo) -> None:
+    asked = {"airport": ["JFK"], "departs_at": [repo.now]}
+    answer = repo.store.get_online_features(FEATURES, asked)
+    first = answer.to_dict()
+    first["risk"].clear()
+    first["wind"].clear()
+    assert answer.to_dict()["risk"] == [2.0]
+    assert answer.to_dict()["wind"] == [20.0]
+    assert b'"values":[2.0]' in answer.to_json()
