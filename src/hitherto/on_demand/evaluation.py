@@ -7,7 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -22,8 +22,7 @@ _BARE = frozenset((type(None), bool, int, float, str, bytes))
 logger = logging.getLogger("hitherto.on_demand")
 
 
-@dataclass(frozen=True)
-class Values:
+class Values(NamedTuple):
     """One feature for some rows, as Python values."""
 
     values: list[Any]

@@ -43,11 +43,11 @@ class PolarsEvaluator:
 
     def of_arrow(self, columns: Sequence[pa.Array], rows: int) -> list[Column]:
         """See `Evaluator`."""
-        frame = frame_of(dict(zip(self._parameters, columns, strict=True)), rows)
-        whole = self._run(frame, tuple(self._expressions))
+        table = table_of(dict(zip(self._parameters, columns, strict=True)), rows)
+        whole = self._run(table, tuple(self._expressions))
         made = []
         for field in self._view.schema:
-            parts = [whole[field.name]] if whole is not None else list(self._parts(frame, field.name))
+            parts = [whole[field.name]] if whole is not None else list(self._parts(table, field.name))
             values: list[pa.Array] = []
             errors: list[int] = []
             start = 0
@@ -66,27 +66,39 @@ class PolarsEvaluator:
             made.append(Column(pa.concat_arrays(values), errors))
         return made
 
-    def _run(self, frame: pl.DataFrame, names: Sequence[str]) -> dict[str, Any] | None:
+    def _run(self, table: pa.Table, names: Sequence[str]) -> dict[str, Any] | None:
         """The columns of some features, or None if any of them failed."""
         try:
-            # Beside the frame's own columns, so that a constant is as long as they are.
-            done = frame.with_columns(**{name: self._expressions[name] for name in names})
+            done = evaluated(table, {name: self._expressions[name] for name in names})
         except _failures() as error:
             self._causes.raised(self._view, error)
             return None
         return {name: done[name].to_arrow() for name in names}
 
-    def _parts(self, frame: pl.DataFrame, name: str) -> Iterator[Any]:
+    def _parts(self, table: pa.Table, name: str) -> Iterator[Any]:
         """A feature piece by piece: a column, or how many rows have failed. Halves are tried until the failing rows are alone."""
-        found = self._run(frame, (name,))
+        found = self._run(table, (name,))
         if found is not None:
             yield found[name]
-        elif frame.height <= 1:
-            yield frame.height
+        elif table.num_rows <= 1:
+            yield table.num_rows
         else:
-            half = frame.height // 2
-            yield from self._parts(frame[:half], name)
-            yield from self._parts(frame[half:], name)
+            half = table.num_rows // 2
+            yield from self._parts(table.slice(0, half), name)
+            yield from self._parts(table.slice(half), name)
+
+
+def evaluated(table: pa.Table, named: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Expressions over rows, each row as among any others.
+
+    A row alone is computed twice: Polars multiplies by the reciprocal where many rows are divided by a constant, and divides where it
+    takes both for scalars, which may differ in the last bit.
+    """
+    alone = table.num_rows == 1
+    frame: pl.DataFrame = polars().from_arrow(table.take([0, 0]) if alone else table)
+    # Beside the frame's own columns, so that a constant is as long as they are.
+    done = frame.with_columns(**named).select(*named)
+    return done[:1] if alone else done
 
 
 def expressions(
@@ -114,10 +126,9 @@ def expressions(
     return {name: given[name] if isinstance(given[name], pl.Expr) else pl.lit(given[name]) for name in names}
 
 
-def frame_of(columns: Mapping[str, pa.Array], rows: int) -> pl.DataFrame:
-    """A frame with columns called like parameters; a number of each row too, so that it has rows without any."""
-    frame: pl.DataFrame = polars().from_arrow(pa.table({_ROW: pa.array(range(rows), pa.int64()), **columns}))
-    return frame
+def table_of(columns: Mapping[str, pa.Array], rows: int) -> pa.Table:
+    """Columns called like parameters, and one of nulls, so that there are rows without any parameter."""
+    return pa.table({_ROW: pa.nulls(rows, pa.int8()), **columns})
 
 
 def polars() -> Any:
@@ -144,28 +155,28 @@ def misfits(view: OnDemandFeatureView, function: Callable[..., Any]) -> Iterator
         yield str(error).partition(": ")[2] or str(error)
         return
     columns, rows = sample_columns({one.parameter: one.dtype for one in view.inputs})
-    frame = frame_of(columns, rows)
+    table = table_of(columns, rows)
     for field in view.schema:
         expression = made[field.name]
         try:
-            kind = frame[:0].with_columns(**{field.name: expression})[field.name].to_arrow().type
+            kind = evaluated(table.slice(0, 0), {field.name: expression})[field.name].to_arrow().type
             if not can_be(kind, field.dtype):
                 yield f"its expression for {field.name!r} gives {kind}, and the field is {field.dtype!r}."
                 continue
         except _failures() as error:
             yield f"its expression for {field.name!r} fails with {type(error).__name__}: {error}"
             continue
-        if _mixes_rows(frame, field.name, expression):
+        if _mixes_rows(table, field.name, expression):
             yield (
                 f"its expression for {field.name!r} gives a row another value when other rows stand beside it; "
                 "a lookup has other rows than a training set, so each value may depend on its own row alone."
             )
 
 
-def _mixes_rows(frame: pl.DataFrame, name: str, expression: pl.Expr) -> bool:
+def _mixes_rows(table: pa.Table, name: str, expression: pl.Expr) -> bool:
     try:
-        whole = frame.with_columns(**{name: expression})[name]
-        alone = [frame[row : row + 1].with_columns(**{name: expression})[name] for row in range(frame.height)]
+        whole = evaluated(table, {name: expression})[name]
+        alone = [evaluated(table.slice(row, 1), {name: expression})[name] for row in range(table.num_rows)]
     except _failures():
         # What fails for made-up rows may be right for real ones; such rows are told apart when it runs.
         return False

@@ -84,6 +84,10 @@ class OnDemandPlan:
 
     fields: Mapping[str, DataType]
     """Entity column -> type of the request field."""
+    columns: frozenset[str]
+    """All entity columns that are needed, join keys included."""
+    accepted: frozenset[str]
+    """What may be among them besides, and means nothing: fields of the request sources that no function takes."""
     conformers: Mapping[bool, Mapping[str, Callable[[Sequence[Any]], tuple[list[Any], list[int]]]]]
     """How values from JSON (True) and from Python (False) become those of a field's type."""
     steps: tuple[Step, ...]
@@ -97,8 +101,8 @@ class OnDemandPlan:
             JoinKeyError: The other columns are not the join keys.
         """
         fields = self.fields
-        if len(columns) != len(plan.join_keys) + len(fields) or not all(name in columns for name in plan.join_keys):
-            check_columns(plan, [name for name in columns if name not in fields or name in plan.join_keys])
+        if columns.keys() != self.columns:
+            check_columns(plan, [name for name in columns if name not in self.accepted or name in plan.join_keys])
         taken = {}
         for name, kind in fields.items():
             if name not in columns:
@@ -156,6 +160,8 @@ class ComputedAnswer(ViewAnswer):
     @property
     def parts(self) -> list[bytes]:
         """The event time and the feature of each row, row after row."""
+        if len(self._values) == 1:
+            return [self.events[0], self.column(0)[0]]
         return [part for row in zip(self.events, self.column(0), strict=True) for part in row]
 
     @property
@@ -242,7 +248,9 @@ def plan_on_demand(
     _refuse_field_names(columns, computations.fields)
     fields = computations.fields
     conformers = {json: {name: conformer(kind, json=json) for name, kind in fields.items()} for json in (False, True)}
-    return assemble(projections, columns, OnDemandPlan(fields, conformers, tuple(steps), tuple(computed)))
+    needed = frozenset((*fields, *requested.key_columns))
+    on_demand = OnDemandPlan(fields, needed, computations.accepted, conformers, tuple(steps), tuple(computed))
+    return assemble(projections, columns, on_demand)
 
 
 def _writer(kind: DataType) -> Callable[[Any], bytes]:

@@ -42,6 +42,8 @@ class Computations:
     """The stored features, each once."""
     request_fields: Mapping[str, DataType] | None = None
     """Column of the entity rows -> type."""
+    accepted: frozenset[str] = frozenset()
+    """Those and the other fields of the same request sources: a caller who sends all of a source is not refused."""
 
     @property
     def fields(self) -> Mapping[str, DataType]:
@@ -65,12 +67,14 @@ def computations_of(views: Mapping[str, OnDemandFeatureView], names: Iterable[st
     found: dict[str, Computation] = {}
     stored: dict[tuple[str, str], FeatureViewProjection] = {}
     fields: dict[str, DataType] = {}
+    accepted: set[str] = set()
 
     def add(name: str) -> None:
         if name in found:
             return
         view = views[name]
         inputs = view.inputs
+        accepted.update(field for source in view.request_sources for field in source.feature_names)
         for one in inputs:
             if isinstance(one.source, OnDemandProjection):
                 add(one.source.name)
@@ -83,7 +87,7 @@ def computations_of(views: Mapping[str, OnDemandFeatureView], names: Iterable[st
     for name in names:
         add(name)
     needed = tuple((projection, feature) for (_, feature), projection in stored.items())
-    return Computations(tuple(found.values()), needed, fields)
+    return Computations(tuple(found.values()), needed, fields, frozenset(accepted))
 
 
 def _taken(one: Input) -> Taken:

@@ -125,6 +125,10 @@ def test_request_fields_and_keys_are_checked(trips: Project) -> None:
         store.get_online_features(one, {name: values for name, values in every.items() if name != "sensor"})
     with pytest.raises(JoinKeyError, match="'other' is not a join key"):
         store.get_online_features(one, {**every, "other": [1]})
+    # What a request source has and no function takes may come along.
+    assert (
+        store.get_online_features(["fragile:length"], {"label": ["ab"], "limit": [1], "departs_at": [None]}).rows == 1
+    )
     with pytest.raises(KeyTypeError):
         store.get_online_features(one, {**every, "sensor": [1]})
     with pytest.raises(JoinKeyError, match="one length"):
