@@ -219,7 +219,7 @@ def test_an_error_is_described_with_its_exit_code(error: type[errors.HithertoErr
 # -- the rules and the house -------------------------------------------------------------------------------------------
 
 
-SECTIONS = 11
+SECTIONS = 12
 
 
 def test_the_semantics_have_numbered_sections_and_their_deviations():
