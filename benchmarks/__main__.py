@@ -31,6 +31,7 @@ PROGRAMS = (
     "push",
     "lookup",
     "on_demand",
+    "windowed_lookups",
     "serving",
     "publishing",
     "memory_limit",

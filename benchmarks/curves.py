@@ -35,6 +35,7 @@ CURVES = (
     Curve("materialize.rows", "Materialization: source rows", "source rows", "seconds"),
     Curve("push.keys", "Push of encoded rows: keys", "keys", "seconds"),
     Curve("lookup.rows", "SDK lookup of 10 features, to dict", "rows per request", "milliseconds"),
+    Curve("windowed.long", "SDK lookup of 10 windowed features, 1 key", "rows in the longest window", "microseconds"),
     Curve(
         "http.rows",
         "HTTP lookup of 10 features, 16 connections, 1 worker",

@@ -31,6 +31,7 @@ ORDER = (
     "push",
     "lookup",
     "on_demand",
+    "windowed_lookups",
     "serving",
     "publishing",
     "startup",

@@ -48,6 +48,7 @@ def _cost(claim: str, path: str, against: str, least: float, aim: float | None, 
     return Target(claim, path, against, least, aim, more_is_better=False, unit=unit)
 
 
+PLAIN = "10 plain features: share of their requests/s"
 FLOOR = "bare ASGI server: share of its requests/s"
 FEAST_SERVER = "Feast's server, the better of as it comes and tuned"
 TARGETS = (
@@ -95,6 +96,8 @@ TARGETS = (
         5,
         "µs for each row",
     ),
+    _faster("windowed.http.lmdb", "HTTP lookup of 10 windowed features, LMDB, 1 row", PLAIN, 0.5, 0.8),
+    _faster("windowed.http.redis", "HTTP lookup of 10 windowed features, Redis, 1 row", PLAIN, 0.5, 0.8),
     _faster("http.floor.lmdb", "HTTP lookup, LMDB, 1 row, 16 connections", FLOOR, 0.7, 0.85),
     _faster("http.floor.redis", "HTTP lookup, Redis, 1 row, 16 connections", FLOOR, 0.7, 0.85),
     _cost("http.p99.lmdb", "the same, LMDB: p99 at full rate", "", 5, None, "ms"),
