@@ -28,8 +28,9 @@ from hitherto.windows.requests import NEVER, Rows
 CHUNK = 1 << 21
 # Of so many rows one key is looked at, to tell where chunks end.
 SAMPLE = 1 << 14
-# Where asked keys are fewer than one in so many rows, a join leaves out the rows of keys that nobody asks for.
+# Where asked keys are fewer than one in so many rows, a join leaves out the rows of keys that nobody asks for, if those are many.
 SPARSE = 16
+MOST_ROWS = 0.5
 NUMBER = "__number"
 """A column for the rows' numbers (see `Files`)."""
 
@@ -100,8 +101,11 @@ class Reader:
         self._segments = [one for one in wanted.segments if _reaches(one, wanted)]
         self._known = [ordered.known(one) for one in self._segments]
         counts = [files.count(one) for one in self._segments]
-        self._sparse = len(wanted.keys) * SPARSE < max(counts, default=0)
-        self._rows = sum(counts)
+        share = 0.0
+        self._sampled: np.ndarray = np.zeros(0, dtype=np.int64)
+        if sum(counts) > CHUNK:
+            self._sampled, share = self._sample()
+        self._sparse = share < MOST_ROWS and len(wanted.keys) * SPARSE < max(counts, default=0)
         if self._sparse and all(known is None for known in self._known):
             register(con, "__wanted", pa.table({KEY: wanted.keys}))
 
@@ -117,22 +121,21 @@ class Reader:
                 yield first, last, self._read(first, last)
                 first = last + 1
 
-    def _ends(self) -> list[int]:
-        """The last key of each chunk but the last."""
-        keys = self._wanted.keys
-        if self._rows <= CHUNK:
-            return []
-        seen = []
+    def _sample(self) -> tuple[np.ndarray, float]:
+        """The key of every so many rows, ascending, where it is asked for; and which share of them is."""
+        seen, looked_at = [], 0
         for segment, known in zip(self._segments, self._known, strict=True):
             query = f"select {KEY} from {alias(segment)}.rows where rowid % {SAMPLE} = 0"
             found = self._con.sql(query).to_arrow_table().column(0).to_numpy()
-            seen.append(found if known is None else _numbers(found, *known)[0])
-        sampled = np.sort(np.concatenate(seen))
-        if self._sparse:
-            sampled = sampled[np.isin(sampled, keys)]
-        else:
-            sampled = sampled[(sampled >= keys[0]) & (sampled <= keys[-1])]
-        ends: list[int] = np.unique(sampled[:: max(CHUNK // SAMPLE, 1)][1:]).tolist()
+            numbers, there = (found, np.isin(found, self._wanted.keys)) if known is None else _numbers(found, *known)
+            seen.append(numbers[there])
+            looked_at += len(found)
+        asked = np.sort(np.concatenate(seen))
+        return asked, len(asked) / looked_at
+
+    def _ends(self) -> list[int]:
+        """The last key of each chunk but the last."""
+        ends: list[int] = np.unique(self._sampled[:: max(CHUNK // SAMPLE, 1)][1:]).tolist()
         return ends
 
     def _read(self, first: int, last: int) -> Part:
