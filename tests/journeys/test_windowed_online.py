@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from hitherto import Aggregation, Field
+from hitherto import Aggregation, FeatureService, Field
 from hitherto.errors import HithertoError, OnlineStoreError
 from hitherto.materialization import runner
 from hitherto.online.store import Place
+from hitherto.serving.server import running
 from hitherto.types import Float64
 from journeys.projects import Project, assert_parity, entity_rows, hour, source, table, view
-from unit.serving.servers import running_valkey
+from unit.serving.servers import Client, running_valkey
 
 FEATURES = [f"readings:value_{one}" for one in ("count_1h", "count_6h", "sum_1h", "sum_6h", "max_6h", "last_3", "mean")]
 
@@ -198,6 +199,43 @@ def test_a_store_that_was_emptied_is_filled_again(project: Project) -> None:
     project.store.online_store.drop(place)
     project.store.materialize_incremental()
     assert project.lookup("a", features=FEATURES[:4]) == [(1, 2, 2.0, 3.0)]
+
+
+def test_a_view_that_is_served_from_now_on_has_all_its_windows(project: Project) -> None:
+    project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0)])
+    project.store.apply([windows(online=False)])
+    project.store.materialize()
+    project.store.apply([windows()])
+    project.store.materialize_incremental()
+    assert project.lookup("a", features=FEATURES[:4]) == [(1, 2, 2.0, 3.0)]
+    assert_parity(project.store, FEATURES, instants=12)
+
+
+def test_a_service_joins_windows_twice_and_plain_features(project: Project) -> None:
+    project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0), ("b", 23.5, 4.0)])
+    plain = view("plain", schema=[Field("value", Float64)])
+    other = windows().with_name("other").with_join_key_map({"sensor": "neighbour"})
+    service = FeatureService(
+        "all", features=[windows()[["value_sum_6h"]], plain, other[["value_last_3", "value_count_1h"]]]
+    )
+    project.store.apply([windows(), plain, service])
+    project.store.materialize()
+    rows = {"sensor": ["a", "b", "none"], "neighbour": ["b", None, "a"]}
+    answer = project.store.get_online_features("all", rows, full_feature_names=True).to_dict()
+    assert answer["readings__value_sum_6h"] == [3.0, 4.0, None]
+    assert answer["plain__value"] == [2.0, 4.0, None]
+    assert answer["other__value_last_3"] == [[4.0], None, [1.0, 2.0]]
+    assert answer["other__value_count_1h"] == [1, 0, 1]
+    with running(project.store) as url:
+        body = {"feature_service": "all", "entities": rows, "full_feature_names": True}
+        results = Client(url).post("/get-online-features", body).json["results"]
+    assert [one["values"] for one in results[2:]] == [
+        [3.0, 4.0, None],
+        [2.0, 4.0, None],
+        [[4.0], None, [1.0, 2.0]],
+        [1, 0, 1],
+    ]
+    assert results[-1]["statuses"] == ["PRESENT", "NOT_FOUND", "PRESENT"]
 
 
 def test_a_view_for_everybody_has_windows_too(project: Project) -> None:
