@@ -60,6 +60,11 @@ def few_events(keys: int, *, features: int = 10) -> Path:
     return events(2 * keys, keys, features=features, in_turn=True)
 
 
+def clustered(source: Path) -> Path:
+    """The same events in the order of their keys and times."""
+    return _made(f"{source.stem}-clustered", f"select * from '{source}' order by user_id, event_timestamp")
+
+
 def entity_rows(rows: int, keys: int, *, hot: int = 0) -> Path:
     """Entity rows in no order: a key (2 % are unknown), a time, a label, a row number. `hot` of them ask for the hot key."""
     key = f"({_uniform(1)} * {keys} * 1.02)::bigint"
