@@ -6,12 +6,9 @@ A service names its views, and so does an on-demand view; everything else stands
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import decimal
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -25,7 +22,8 @@ from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection, RequestSource
 from hitherto.definitions.problems import collecting
 from hitherto.definitions.source import ParquetSource
-from hitherto.errors import DefinitionError, Location, Problem, RegistryError
+from hitherto.errors import Location, RegistryError
+from hitherto.registry.json_values import read_value, write_value
 from hitherto.timeline import micros
 from hitherto.types import parse
 
@@ -341,47 +339,6 @@ def _write_default(definition: Field | Aggregation, what: str) -> Document:
     return {"default": write_value(definition.default, what, definition.location)}
 
 
-def write_value(value: Any, what: str = "", location: Location | None = None) -> Any:
-    """A value of a definition as JSON, with a tag where JSON has no such type. Raises DefinitionError, which names `what`."""
-    if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        value = value.item()  # a scalar of NumPy
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
-    for kind, tag, write in _TAGS:
-        if isinstance(value, kind):
-            return {tag: write(value)}
-    if isinstance(value, tuple):
-        return [write_value(one, what, location) for one in value]
-    if isinstance(value, list):
-        return {"$list": [write_value(one, what, location) for one in value]}
-    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {"$map": [[key, write_value(one, what, location)] for key, one in value.items()]}
-    raise DefinitionError(
-        [
-            Problem(
-                f"it has a value of type {type(value).__name__}, which cannot be stored; use numbers, texts, bytes, dates, "
-                "datetimes, timedeltas, decimals or lists of these.",
-                what,
-                location,
-            )
-        ]
-    )
-
-
-# datetime before date, of which it is a kind.
-_TAGS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
-    (dt.datetime, "$datetime", lambda value: value.isoformat()),
-    (dt.date, "$date", lambda value: value.isoformat()),
-    (dt.timedelta, "$micros", micros),
-    (decimal.Decimal, "$decimal", str),
-    (bytes, "$bytes", lambda value: base64.b64encode(value).decode("ascii")),
-)
-
-
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 Views = Mapping[str, FeatureView | OnDemandFeatureView]
@@ -581,26 +538,6 @@ def _read_service(document: Mapping[str, Any], views: Views) -> FeatureService:
     )
 
 
-def read_value(value: Any) -> Any:
-    """The value that `write_value` wrote."""
-    if isinstance(value, list):
-        return tuple(read_value(one) for one in value)
-    if not isinstance(value, Mapping):
-        return value
-    ((tag, inner),) = value.items()
-    return _UNTAG[tag](inner)
-
-
-_UNTAG: dict[str, Callable[[Any], Any]] = {
-    "$float": float,
-    "$datetime": dt.datetime.fromisoformat,
-    "$date": dt.date.fromisoformat,
-    "$micros": lambda value: dt.timedelta(microseconds=value),
-    "$decimal": decimal.Decimal,
-    "$bytes": base64.b64decode,
-    "$list": lambda values: [read_value(one) for one in values],
-    "$map": lambda pairs: {key: read_value(one) for key, one in pairs},
-}
 _READERS: dict[str, Callable[[Mapping[str, Any], Views], Any]] = {
     "entity": _read_entity,
     "source": _read_source,

@@ -16,6 +16,7 @@ from hitherto.offline.duckdb.segments import file_hash
 from hitherto.offline.plan import AgeLimit, Default, RetrievalPlan, SegmentRead, ViewRead
 from hitherto.on_demand.functions import Functions
 from hitherto.registry import json_format
+from hitherto.registry.json_values import read_value, write_value
 from hitherto.registry.records import Segment
 from hitherto.timeline import Interval
 from hitherto.training import on_demand
@@ -82,7 +83,7 @@ def _read_to_json(read: ViewRead, offline_path: Path, segments: Mapping[str, Seg
         "watermark": read.watermark,
         "missing": [[one.start, one.end] for one in read.missing],
         "as_served": read.as_served,
-        "defaults": [[one.output, repr(one.kind), json_format.write_value(one.value)] for one in read.defaults],
+        "defaults": [[one.output, repr(one.kind), write_value(one.value)] for one in read.defaults],
         "segments": [
             {
                 "path": str(one.path.relative_to(offline_path)),
@@ -145,8 +146,7 @@ def _read_from_json(data: Mapping[str, Any], offline_path: Path) -> ViewRead:
         as_served=data["as_served"],
         # Training sets that were saved before there were defaults have none.
         defaults=tuple(
-            Default(output, parse(kind), json_format.read_value(value))
-            for output, kind, value in data.get("defaults", ())
+            Default(output, parse(kind), read_value(value)) for output, kind, value in data.get("defaults", ())
         ),
     )
 

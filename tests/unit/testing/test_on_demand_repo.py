@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from hitherto import Entity, FeatureView, Field, ParquetSource, RequestSource, on_demand_feature_view
+from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource, RequestSource, on_demand_feature_view
 from hitherto.testing import Repo
 from hitherto.types import Float64, Int64, String, Timestamp
 
@@ -94,3 +94,41 @@ def test_an_online_answer_is_not_changed_by_who_has_it(repo: Repo) -> None:
     assert answer.to_dict()["risk"] == [2.0]
     assert answer.to_dict()["wind"] == [20.0]
     assert b'"values":[2.0]' in answer.to_json()
+
+
+PAYMENTS = FeatureView(
+    "spend",
+    entities=[Entity("customer", join_keys={"customer": Int64})],
+    source=ParquetSource("payments", timestamp_field="paid_at"),
+    aggregations=[Aggregation("amount", "sum", windows=["1h"]), Aggregation("amount", "count", windows=["1h"])],
+)
+
+
+@on_demand_feature_view(
+    sources=[PAYMENTS, RequestSource("payment", schema=[Field("wanted", Float64)])],
+    schema=[Field("ratio", Float64), Field("more", Int64)],
+)
+def against_last_hour(
+    amount_sum_1h: float | None, amount_count_1h: int | None, wanted: float
+) -> dict[str, float | None]:
+    """Of windows: a sum that is null where there is nothing, a count that is nought."""
+    return {"ratio": None if amount_sum_1h is None else wanted / amount_sum_1h, "more": amount_count_1h + 1}
+
+
+def test_windows_are_inputs_like_others() -> None:
+    features = ["against_last_hour:ratio", "against_last_hour:more", "spend:amount_sum_1h"]
+    with Repo([PAYMENTS, against_last_hour], now="2025-03-01T10:00Z") as repo:
+        paid = [("2025-03-01T09:10Z", 20.0), ("2025-03-01T09:40Z", 5.0)]
+        repo.load("payments", [{"customer": 7, "paid_at": at, "amount": amount} for at, amount in paid])
+        repo.materialize()
+        asked = [{"customer": 7, "wanted": 50.0}, {"customer": 8, "wanted": 50.0}]
+        assert repo.lookup(asked, features) == [
+            {"ratio": 2.0, "more": 3, "amount_sum_1h": 25.0},
+            {"ratio": None, "more": 1, "amount_sum_1h": None},
+        ]
+        training = repo.training_set([{**row, "event_timestamp": repo.now} for row in asked], features)
+        assert training.to_arrow().select(["ratio", "more"]).to_pylist() == [
+            {"ratio": 2.0, "more": 3},
+            {"ratio": None, "more": 1},
+        ]
+        assert repo.store.check_parity(features, sample=None).ok
