@@ -255,10 +255,10 @@ def test_a_value_that_is_cut_off_is_an_error_that_says_what_to_do(project: Proje
     assert value is not None
     store, read_many = project.store.online_store, type(project.store.online_store).read_many
     for length in range(66, len(value), 7):
-        store.read_many = lambda reads, cut=value[:length]: [[cut] for _ in reads]  # type: ignore[method-assign]
+        store.read_many = lambda reads, cut=value[:length]: [[cut] for _ in reads]  # type: ignore[method-assign]  (the store is damaged here)
         with pytest.raises(OnlineStoreError, match="Materialize the view again"):
             project.lookup("a", features=FEATURES)
-    store.read_many = read_many.__get__(store)  # type: ignore[method-assign]
+    store.read_many = read_many.__get__(store)  # type: ignore[method-assign]  (the store is damaged here)
     assert project.lookup("a", features=FEATURES[:1]) == [1]
 
 
