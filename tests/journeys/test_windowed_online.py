@@ -247,18 +247,21 @@ def test_a_view_for_everybody_has_windows_too(project: Project) -> None:
     assert_parity(project.store, FEATURES, instants=12)
 
 
-def test_a_value_that_is_cut_off_is_an_error_that_says_what_to_do(project: Project) -> None:
+def test_a_value_that_is_cut_off_is_an_error_that_says_what_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0)])
     project.store.apply([windows()])
     project.store.materialize()
     (value,) = stored(project, "a")
     assert value is not None
-    store, read_many = project.store.online_store, type(project.store.online_store).read_many
     for length in range(66, len(value), 7):
-        store.read_many = lambda reads, cut=value[:length]: [[cut] for _ in reads]  # type: ignore[method-assign]  (the store is damaged here)
-        with pytest.raises(OnlineStoreError, match="Materialize the view again"):
-            project.lookup("a", features=FEATURES)
-    store.read_many = read_many.__get__(store)  # type: ignore[method-assign]  (the store is damaged here)
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                project.store.online_store, "read_many", lambda reads, cut=value[:length]: [[cut] for _ in reads]
+            )
+            with pytest.raises(OnlineStoreError, match="Materialize the view again"):
+                project.lookup("a", features=FEATURES)
     assert project.lookup("a", features=FEATURES[:1]) == [1]
 
 
