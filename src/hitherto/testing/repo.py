@@ -25,7 +25,7 @@ from hitherto.feature_store import FeatureStore
 from hitherto.materialization.report import MaterializationReport
 from hitherto.offline.duckdb.connection import Limits
 from hitherto.registry import discovery
-from hitherto.registry.references import Requested, resolve
+from hitherto.registry.references import resolve
 from hitherto.testing import rows as tables
 from hitherto.testing.clock import FakeClock
 from hitherto.testing.reading import Needs, needs
@@ -242,7 +242,7 @@ class Repo:
         """The values that a lookup gives now, by feature: one dict for one entity, a list for a list.
 
         Args:
-            entity: An entity row, `{"aircraft": "N14228"}`, or a list of them.
+            entity: An entity row, `{"aircraft": "N14228"}`, or a list of them: keys, and what the request says (RequestSource).
             features: References "view:feature", or a feature service (itself or its name).
             full_feature_names: Name values `view__feature`.
 
@@ -273,8 +273,8 @@ class Repo:
     def _ask(
         self, entity: Entities, features: Features, full_feature_names: bool, *, suffix: str
     ) -> list[dict[str, Any]]:
-        self._prepare(features)
-        listed = [entity] if isinstance(entity, Mapping) else list(entity)
+        kinds = self._prepare(features)
+        listed = [tables.read_texts(row, kinds) for row in ([entity] if isinstance(entity, Mapping) else entity)]
         answer = self._store.get_online_features(features, listed, full_feature_names=full_feature_names)
         columns = answer.to_dict(include_metadata=bool(suffix))
         names = [column.name for column in answer.plan.columns]
@@ -294,13 +294,7 @@ class Repo:
         Raises:
             UsageError: Rows were loaded that no run has read yet.
         """
-        requested = self._prepare(features)
-        kinds = {
-            view.key_columns[key]: kind
-            for view in requested.views
-            for key, kind in view.served.definition.join_keys.items()
-        }
-        kinds.update(requested.computations.fields)
+        kinds = self._prepare(features)
         kinds[options.get("timestamp_field", "event_timestamp")] = tables.TIME
         if not isinstance(entity_rows, str):
             entity_rows = tables.to_table(tables.taken(entity_rows), what="the training set", kinds=kinds)
@@ -310,11 +304,16 @@ class Repo:
         found.to_arrow()
         return found
 
-    def _prepare(self, features: Features) -> Requested:
-        """Refuse to answer before the first run; views of sources without rows are published as empty."""
-        snapshot = self._store.registry.snapshot()
-        requested = resolve(snapshot, features, full_feature_names=True)
+    def _prepare(self, features: Features) -> dict[str, DataType]:
+        """Refuse to answer before the first run; views of sources without rows are published as empty.
+
+        Returns:
+            The types of the entity columns that are asked for: keys and request fields.
+        """
+        requested = resolve(self._store.registry.snapshot(), features, full_feature_names=True)
+        kinds = dict(requested.computations.fields)
         for view in requested.views:
+            kinds |= {view.key_columns[key]: kind for key, kind in view.served.definition.join_keys.items()}
             definition = view.served.definition
             if definition.name not in self._views:
                 raise UsageError(
@@ -329,7 +328,7 @@ class Repo:
                 )
             if view.served.watermark is None:
                 self._publish_nothing(definition.name, view.served.version)
-        return requested
+        return kinds
 
     def _publish_nothing(self, view: str, version: int) -> None:
         now = instant(self.clock())

@@ -96,6 +96,14 @@ def with_nulls(table: pa.Table, needed: Iterable[str], kinds: Mapping[str, DataT
     return table
 
 
+def read_texts(row: Mapping[str, Any], kinds: Mapping[str, DataType]) -> dict[str, Any]:
+    """An entity row whose texts are taken as instants and dates where its columns are declared as such."""
+    return {
+        name: _read([value], _READERS[kinds[name]])[0] if kinds.get(name) in _READERS else value
+        for name, value in row.items()
+    }
+
+
 def _column(
     values: list[Any], name: str, what: str, kind: DataType | None, before: pa.Schema | None
 ) -> pa.Array | pa.ChunkedArray:

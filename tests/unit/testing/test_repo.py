@@ -455,5 +455,5 @@ def test_repos_beside_each_other_do_not_meet() -> None:
 
 
 def test_problems_of_definitions_come_at_once() -> None:
-    with pytest.raises(DefinitionError, match="is not an entity, a source, a feature view or a feature service"):
+    with pytest.raises(DefinitionError, match="is not an entity, a source, a feature view"):
         Repo(["weather"], now=NOON)
