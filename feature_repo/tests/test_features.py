@@ -115,6 +115,58 @@ def test_an_impossible_year_is_taken_for_unknown(repo: Repo) -> None:
     assert repo.statuses({"aircraft": "N14228"}, facts) == {"manufacturer": "PRESENT", "year_built": "NULL_VALUE"}
 
 
+def test_the_last_five_delays_are_those_of_flights_that_have_arrived(repo: Repo) -> None:
+    hours = range(6)
+    flights = [
+        flight(
+            scheduled_departure=f"2013-01-01T0{hour}:00Z", arrived_at=f"2013-01-01T0{hour + 3}:00Z", arrival_delay=hour
+        )
+        for hour in hours
+    ]
+    late = flight(scheduled_departure="2013-01-01T09:00Z", arrived_at="2013-01-01T13:00Z", arrival_delay=100)
+    repo.load(FLIGHTS, [*flights, late])
+    features = ["aircraft_delays:arrival_delay_last_5_30d", "usual_delay:usual_arrival_delay"]
+    repo.advance("1m")
+    found = repo.lookup({"aircraft": "N14228"}, features)
+    assert found == {"arrival_delay_last_5_30d": [1, 2, 3, 4, 5], "usual_arrival_delay": 3.0}
+    repo.advance("1h")
+    found = repo.lookup({"aircraft": "N14228"}, features)
+    assert found == {"arrival_delay_last_5_30d": [2, 3, 4, 5, 100], "usual_arrival_delay": 4.0}
+    assert repo.lookup({"aircraft": "N1"}, features) == {"arrival_delay_last_5_30d": None, "usual_arrival_delay": None}
+
+
+def test_recent_delays_are_of_flights_that_were_to_leave_in_the_last_hours(repo: Repo) -> None:
+    repo.load(
+        FLIGHTS,
+        [flight(), flight(scheduled_departure="2012-12-31T20:00Z", arrived_at="2013-01-01T01:00Z", arrival_delay=31)],
+    )
+    repo.advance("61m")
+    means = ["aircraft_delays:arrival_delay_mean_6h", "aircraft_delays:arrival_delay_mean_24h"]
+    found = repo.lookup({"aircraft": "N14228"}, means)
+    assert found == {"arrival_delay_mean_6h": 11.0, "arrival_delay_mean_24h": 21.0}
+
+
+# -- the request -------------------------------------------------------------------------------------------------------
+
+DEPARTURE = ["departure:minutes_to_departure", "departure:hour_of_day"]
+
+
+def test_a_request_says_when_the_flight_is_to_leave(repo: Repo) -> None:
+    assert repo.lookup({"scheduled_departure": "2013-01-01T13:30Z"}, DEPARTURE) == {
+        "minutes_to_departure": 90.0,
+        "hour_of_day": 13,
+    }
+    repo.advance("1h")
+    row = {"scheduled_departure": "2013-01-01T13:30Z"}
+    assert repo.lookup(row, DEPARTURE)["minutes_to_departure"] == 30.0
+    assert repo.lookup({"scheduled_departure": None}, DEPARTURE) == {"minutes_to_departure": None, "hour_of_day": None}
+
+
+def test_in_training_the_minutes_count_from_the_entity_row_on(repo: Repo) -> None:
+    row = {"scheduled_departure": "2013-01-01T13:30Z", "event_timestamp": "2013-01-01T13:00Z"}
+    assert repo.training_set([row], DEPARTURE).to_dicts()[0]["minutes_to_departure"] == 30.0
+
+
 # -- airports ----------------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +181,32 @@ def test_congestion_is_over_two_hours_and_known_a_minute_later(repo: Repo) -> No
     assert set(repo.statuses({"airport": "JFK"}, congestion).values()) == {"NOT_FOUND"}
 
 
+def test_traffic_counts_the_flights_that_left_in_each_window(repo: Repo) -> None:
+    """A departure counts a minute after it, and for as long as the window is; a cancelled flight never left."""
+    times = {"2013-01-01T10:30Z": 60, "2013-01-01T12:10Z": 10, "2013-01-01T12:40Z": 20}
+    cancelled = flight(departed_at=None, arrived_at=None, departure_delay=None, arrival_delay=None)
+    repo.load(FLIGHTS, [cancelled, *(flight(departed_at=at, departure_delay=delay) for at, delay in times.items())])
+    windows = [f"airport_traffic:departures_{window}" for window in ("1h", "3h", "24h")]
+    means = [f"airport_traffic:departure_delay_mean_{window}" for window in ("1h", "3h", "24h")]
+    repo.advance("42m")
+    assert list(repo.lookup({"airport": "EWR"}, windows).values()) == [2, 3, 3]
+    assert list(repo.lookup({"airport": "EWR"}, means).values()) == [15.0, 30.0, 30.0]
+    repo.advance("28m")
+    assert list(repo.lookup({"airport": "EWR"}, windows).values()) == [1, 3, 3], "12:10 is an hour ago"
+    asked = [{"airport": "EWR", "event_timestamp": at} for at in ("2013-01-01T12:40Z", "2013-01-01T12:41Z", repo.now)]
+    rows = repo.training_set(asked, windows).to_dicts()
+    assert [row["departures_1h"] for row in rows] == [1, 2, 1]
+    repo.advance("1d")
+    assert list(repo.lookup({"airport": "EWR"}, windows).values()) == [0, 0, 0]
+
+
+def test_an_airport_that_nobody_has_left_has_no_departures(repo: Repo) -> None:
+    repo.load(FLIGHTS, [flight()])
+    repo.advance("1h")
+    features = ["airport_traffic:departures_24h", "airport_traffic:departure_delay_mean_24h"]
+    assert repo.lookup({"airport": "JFK"}, features) == {"departures_24h": 0, "departure_delay_mean_24h": None}
+
+
 def test_a_feed_that_writes_minus_9999_is_turned_away_and_the_last_good_report_serves_on(repo: Repo) -> None:
     repo.load(WEATHER, [report()], partial=True)
     repo.advance("1h")
@@ -141,7 +219,7 @@ def test_a_feed_that_writes_minus_9999_is_turned_away_and_the_last_good_report_s
 def test_weather_is_joined_at_the_alternate_too(repo: Repo) -> None:
     repo.load(WEATHER, [report(), report(airport="LGA", temp=41.0)], partial=True)
     repo.advance("1h")
-    row = {"airport": "JFK", "alternate": "LGA", "aircraft": "N14228"}
+    row = {"airport": "JFK", "alternate": "LGA", "aircraft": "N14228", "scheduled_departure": "2013-01-01T14:00Z"}
     found = repo.lookup(row, "delay_model", full_feature_names=True)
     assert (found["airport_weather__temperature"], found["alternate_weather__temperature"]) == (39.0, 41.0)
     assert found["aircraft_facts__seats"] is None

@@ -78,7 +78,7 @@ def test_it_ends_well(shown: Shown):
 
 def test_it_is_about_a_screen(shown: Shown):
     lines = shown.out.splitlines()
-    assert len(lines) <= 62
+    assert len(lines) <= 68
     # The lines that name the folder are as long as its path.
     assert max(len(line) for line in lines if str(shown.folder) not in line) <= 100
     assert [line for line in lines if line != line.rstrip()] == []
@@ -86,9 +86,9 @@ def test_it_is_about_a_screen(shown: Shown):
 
 def test_it_tells_its_steps_in_order(shown: Shown):
     titles = re.findall(r"^(\d)  (.+)$", shown.out, flags=re.MULTILINE)
-    assert [place for place, _ in titles] == list("1234567")
+    assert [place for place, _ in titles] == list("12345678")
     told = " ".join(title for _, title in titles)
-    words = ("too good", "One row", "Nothing bad", "training set", "HTTP", "Parity", "Next")
+    words = ("too good", "One row", "Nothing bad", "training set", "bring to a model", "HTTP", "Parity", "Next")
     assert [told.index(word) for word in words] == sorted(told.index(word) for word in words)
 
 
@@ -102,6 +102,14 @@ def test_the_leak_is_seen_and_the_honest_joins_are_not_better_than_they_are(show
     assert number(r"arrival delay, as it was known +(0\.\d+)", shown.out) == pytest.approx(0.580, abs=0.002)
     assert number(r"congestion, as it was known +(0\.\d+)", shown.out) == pytest.approx(0.747, abs=0.002)
     assert shown.out.count("SUSPICIOUS") == 1
+
+
+def test_windows_make_the_model_better_and_nothing_makes_it_worse(shown: Shown):
+    areas = [
+        number(rf"{words} +\d+  (0\.\d+)", shown.out)
+        for words in ("weather, congestion, aircraft", "and windows over flights", "and the request")
+    ]
+    assert areas[0] + 0.005 < areas[1] <= areas[2]
 
 
 def test_the_explained_leak_was_known_after_the_flight_was_to_leave_and_the_honest_value_before(shown: Shown):
@@ -128,7 +136,7 @@ def test_the_checks_are_told_and_the_broken_delivery_left_the_old_values_serving
 
 
 def test_lookups_were_answered_over_http_and_an_unknown_aircraft_was_not_found(shown: Shown):
-    assert 0 < number(r"1 row x 22 features +([\d.]+) ms", shown.out) < 1_000
+    assert 0 < number(r"1 row x 37 features +([\d.]+) ms", shown.out) < 1_000
     assert re.search(rf"{serving.UNKNOWN_AIRCRAFT} at \w+: .*last_arrival_delay NOT_FOUND", shown.out)
 
 
@@ -144,7 +152,7 @@ def test_all_values_are_equal_at_twenty_instants_and_most_are_present(shown: Sho
 
 def test_the_training_set_it_saved_is_built_again(store: FeatureStore, shown: Shown):
     rows = len(store.get_training_set("delays").recreate())
-    assert f"{rows:,} rows x 22 features" in shown.out
+    assert f"{rows:,} rows x 37 features" in shown.out
 
 
 def test_the_commands_it_leaves_work_in_the_folder(shown: Shown, capsys: pytest.CaptureFixture[str]):
@@ -178,17 +186,27 @@ def test_the_page_is_self_contained_and_has_checks_profile_and_lineage(shown: Sh
     resources.feed(text)
     assert resources.found == []
     assert "http" not in text.replace("http-equiv", "").replace("HTTP", "")
-    for heading in ("Checks", "Training set", "Lookups and parity", "Profile", "Lineage", "Runs"):
+    for heading in (
+        "Checks",
+        "Training set",
+        "What windows and the request bring to a model",
+        "Lookups and parity",
+        "Profile",
+        "Lineage",
+        "Runs",
+    ):
         assert f"<h2>{heading}</h2>" in text
     assert "delay_model" in text
     assert text.count("<svg") > 50
 
 
 def test_a_program_gets_the_figures_and_nothing_else(on_valkey: Mapping[str, Any]):
-    assert set(on_valkey) == {"views", "training_rows", "auc", "lookup_ms", "parity"}
-    assert on_valkey["views"] == 5
+    assert set(on_valkey) == {"views", "training_rows", "auc", "models", "lookup_ms", "parity"}
+    assert on_valkey["views"] == 7
     assert on_valkey["training_rows"] > 320_000
     assert [round(area, 2) for area in on_valkey["auc"].values()] == [0.94, 0.58, 0.75]
+    assert list(on_valkey["models"]) == ["22 features", "34 features", "36 features"]
+    assert list(on_valkey["models"].values()) == pytest.approx([0.754, 0.766, 0.766], abs=0.003)
     assert set(on_valkey["lookup_ms"]) == {"p50", "p99"}
     assert 0 < on_valkey["lookup_ms"]["p50"] <= on_valkey["lookup_ms"]["p99"]
 

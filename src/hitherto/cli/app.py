@@ -68,7 +68,8 @@ SECTIONS: dict[str, tuple[Command, ...]] = {
             answers.get_online_features,
             (
                 "get-online-features --features airport_weather:temperature,airport_weather:visibility --entity airport=JFK",
-                """get-online-features --service delay_model --entities '[{"airport": "JFK", "alternate": "LGA"}]' --now 2013-07-01""",
+                "get-online-features --features departure:minutes_to_departure "
+                """--entities '[{"scheduled_departure": "2013-07-01T12:30Z"}]' --now 2013-07-01T12:00Z""",
             ),
         ),
     ),

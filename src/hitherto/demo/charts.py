@@ -9,8 +9,15 @@ from hitherto.demo.page import Markup
 from hitherto.lineage.graph import Lineage
 from hitherto.lineage.nodes import Node
 
-COLUMNS = ("source_file", "source", "view_version", "feature_service", "training_set")
-"""The kinds that the graph shows, from left to right; services and training sets share the last column."""
+COLUMNS = (
+    ("source_file",),
+    ("source",),
+    ("view_version", "request_source"),
+    ("on_demand_view",),
+    ("feature_service", "training_set"),
+)
+"""The kinds that the graph shows, from left to right."""
+SHOWN = frozenset(kind for kinds in COLUMNS for kind in kinds)
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y = 208, 42, 62, 12
 
 
@@ -76,29 +83,35 @@ def graph(lineage: Lineage, notes: Mapping[Node, str]) -> Markup:
     """
     arrows = _through(lineage)
     ranks = _ranks(lineage, arrows)
-    tallest = max(len(nodes) for nodes in ranks)
+    # What is computed stands lower than what it is computed from, so that the others' arrows pass above it.
+    middle = max([0, *(len(nodes) for nodes in ranks if not _is_low(nodes))])
+    tallest = max([middle, *(middle - 1 + len(nodes) for nodes in ranks if _is_low(nodes))])
     places = {}
     for column, nodes in enumerate(ranks):
-        offset = (tallest - len(nodes)) * (_HEIGHT + _GAP_Y) / 2
+        first = middle - 1 if _is_low(nodes) else (middle - len(nodes)) / 2
         for row, node in enumerate(nodes):
-            places[node] = (column * (_WIDTH + _GAP_X) + 1, offset + row * (_HEIGHT + _GAP_Y) + 1)
+            places[node] = (column * (_WIDTH + _GAP_X) + 1, (first + row) * (_HEIGHT + _GAP_Y) + 1)
     parts = [_arrow(places[start], places[end]) for start, end in sorted(arrows)]
     parts += [_box(node, place, notes.get(node, "")) for node, place in places.items()]
     width = len(ranks) * (_WIDTH + _GAP_X) - _GAP_X + 2
     return _drawing(width, int(tallest * (_HEIGHT + _GAP_Y) - _GAP_Y + 2), parts, "Lineage")
 
 
+def _is_low(nodes: Sequence[Node]) -> bool:
+    return bool(nodes) and nodes[0].kind == "on_demand_view"
+
+
 def _through(lineage: Lineage) -> set[tuple[Node, Node]]:
     """Arrows between nodes that are shown, drawn through those that are not."""
     arrows = set()
-    for start in (node for node in lineage.nodes if node.kind in COLUMNS):
+    for start in (node for node in lineage.nodes if node.kind in SHOWN):
         waiting, seen = list(lineage.children.get(start, ())), set()
         while waiting:
             node = waiting.pop()
             if node in seen:
                 continue
             seen.add(node)
-            if node.kind in COLUMNS:
+            if node.kind in SHOWN:
                 arrows.add((start, node))
             else:
                 waiting += lineage.children.get(node, ())
@@ -111,12 +124,12 @@ def _ranks(lineage: Lineage, arrows: Iterable[tuple[Node, Node]]) -> list[list[N
     for start, end in arrows:
         parents.setdefault(end, []).append(start)
     ranks: list[list[Node]] = []
-    for kinds in (COLUMNS[:1], COLUMNS[1:2], COLUMNS[2:3], COLUMNS[3:]):
+    for kinds in COLUMNS:
         place = {node: number for nodes in ranks[-1:] for number, node in enumerate(nodes)}
 
-        def middle(node: Node, place: Mapping[Node, int] = place) -> tuple[float, Node]:
+        def middle(node: Node, place: Mapping[Node, int] = place) -> tuple[bool, float, Node]:
             near = [place[parent] for parent in parents.get(node, ()) if parent in place]
-            return (sum(near) / len(near) if near else 0.0, node)
+            return (node.kind == "request_source", sum(near) / len(near) if near else 0.0, node)
 
         nodes = sorted((node for node in lineage.nodes if node.kind in kinds), key=middle)
         if nodes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hitherto import __version__
-from hitherto.demo import charts, leak
+from hitherto.demo import charts, leak, model
 from hitherto.demo.page import Content, Markup, badge, element, escaped, folded, joined, page, section, table, tile
 from hitherto.demo.stage import HISTORY_END, Stage
 from hitherto.demo.story import Findings
@@ -38,6 +38,7 @@ def write_report(path: Path, stage: Stage, findings: Findings) -> Path:
         _leak(findings),
         _checks(findings),
         _training(findings),
+        _models(findings),
         _serving(findings),
         _profiles(stage, findings),
         _lineage(stage),
@@ -184,6 +185,17 @@ def _training(findings: Findings) -> Markup:
     )
 
 
+def _models(findings: Findings) -> Markup:
+    models = findings.models
+    bars = charts.areas([(f"{one.words} ({one.features})", one.auc, "") for one in models.qualities])
+    return section(
+        "What windows and the request bring to a model",
+        f"Area under the ROC curve of one additive model with more and more features. It learned from the flights before {model.SPLIT:%Y-%m-%d}; "
+        f"this is of the {models.flights:,} after it.",
+        element("div", bars, class_="card"),
+    )
+
+
 def _serving(findings: Findings) -> Markup:
     served, parity = findings.served, findings.parity
     timing = [
@@ -245,7 +257,7 @@ def _lineage(stage: Stage) -> Markup:
     return section(
         "Lineage",
         "From the files to what models take. Every run adds its segment, its SQL and the identity of each file that it saw.",
-        element("div", element("div", drawing, style="min-width: 960px; padding: 16px"), class_="scroll"),
+        element("div", element("div", drawing, style="min-width: 1200px; padding: 16px"), class_="scroll"),
     )
 
 

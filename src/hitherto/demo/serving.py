@@ -9,8 +9,6 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-import pyarrow as pa
-
 from hitherto.demo.stage import DAYS, Stage
 from hitherto.demo.telling import Cell, Grid, Section, Tone, Words, minute
 from hitherto.demo.traffic import ROUTE, Traffic, ask
@@ -21,9 +19,11 @@ SERVICE = "delay_model"
 ASKED = "airport_weather:temperature"
 """What the request to try asks for."""
 KEYS = ("aircraft", "airport", "alternate")
+ENTITY = (*KEYS, "scheduled_departure")
+"""What a request says of a flight: its keys, and when it is to leave."""
 SHOWN = {
-    "airport_weather__temperature": "temperature",
-    "airport_congestion__mean_departure_delay": "mean_departure_delay",
+    "airport_traffic__departures_3h": "departures_3h",
+    "departure__minutes_to_departure": "minutes_to_departure",
     "aircraft_history__last_arrival_delay": "last_arrival_delay",
 }
 UNKNOWN_AIRCRAFT = "N0NAME"
@@ -45,7 +45,7 @@ class Served:
     example: Traffic
     """One request of a flight that is known and one that is not."""
     last: Mapping[str, str]
-    """The keys of that known flight."""
+    """What the request says of that known flight."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,27 @@ class Parity:
 
 def body(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """A lookup of the example's service, as Feast's clients send it."""
-    entities = {key: [row[key] for row in rows] for key in KEYS}
+    entities = {name: [row[name] for row in rows] for name in ENTITY}
     return {"feature_service": SERVICE, "entities": entities, "full_feature_names": True}
 
 
-def serve_lookups(stage: Stage, flights: pa.Table) -> Served:
-    """Start the server on a free port and ask for the last flights of a table."""
-    rows = flights.select(list(KEYS)).slice(max(0, flights.num_rows - _REQUESTS)).to_pylist()
-    rows = [row for row in rows if row["aircraft"] is not None]
-    known = rows[-1]
+def next_flights(stage: Stage) -> list[dict[str, Any]]:
+    """What requests say of the flights that are to leave next, one of them per entity row of the example's labels."""
+    later = f"event_timestamp > timestamp '{stage.clock.now:%Y-%m-%d %H:%M:%S}'"
+    text = (stage.folder / "labels.sql").read_text(encoding="utf-8")
+    columns = ", ".join((*KEYS, "event_timestamp"))
+    sql = f"select {columns} from ({text}) where {later} and aircraft is not null order by event_timestamp, airport, aircraft limit {_REQUESTS}"
+    rows = stage.store.get_historical_features(sql, [ASKED]).to_dicts()
+    return [
+        {**{key: row[key] for key in KEYS}, "scheduled_departure": f"{row['event_timestamp']:%Y-%m-%dT%H:%M:%SZ}"}
+        for row in rows
+    ]
+
+
+def serve_lookups(stage: Stage) -> Served:
+    """Start the server on a free port and ask for the flights that are to leave next."""
+    rows = next_flights(stage)
+    known = rows[0]
     with running(stage.store) as url:
         one = ask(url, [body([row]) for row in rows])
         many = ask(url, [body(rows[start : start + _LARGE]) for start in range(_LARGE_REQUESTS)])
@@ -80,7 +92,7 @@ def serve_lookups(stage: Stage, flights: pa.Table) -> Served:
 
 def tell_served(served: Served, online: str) -> Section:
     """Latencies, and what the answers look like."""
-    features = len(served.one.answer["results"]) - len(KEYS)
+    features = len(served.one.answer["results"]) - len(ENTITY)
     timing = [
         (
             f"{name} x {features} features",

@@ -12,9 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from hitherto.demo import delivery, leak, serving
+from hitherto.demo import delivery, leak, model, serving
 from hitherto.demo.delivery import Delivery
 from hitherto.demo.leak import ExplainedRow
+from hitherto.demo.model import Models
 from hitherto.demo.serving import Parity, Served
 from hitherto.demo.stage import HISTORY_END, Stage
 from hitherto.demo.telling import Cell, Grid, Section, Words, minute, rate
@@ -29,9 +30,9 @@ _HEAD = {
     "event_timestamp": "scheduled",
     "aircraft": "aircraft",
     "airport": "airport",
-    "airport_weather__humidity": ">humidity",
+    "airport_traffic__departures_3h": ">departures_3h",
     "aircraft_history__last_arrival_delay": ">last_arrival_delay",
-    "airport_congestion__mean_departure_delay": ">mean_departure_delay",
+    "departure__hour_of_day": ">hour_of_day",
     "late": "late",
 }
 
@@ -72,6 +73,7 @@ class Findings:
     explained: ExplainedRow
     delivery: Delivery
     trained: Trained
+    models: Models
     served: Served
     parity: Parity
 
@@ -82,6 +84,7 @@ class Findings:
             "views": self.views,
             "training_rows": self.trained.rows,
             "auc": {name: _rounded(leak.of_feature(self.leakage, name).auc) for name in leak.FEATURES},
+            "models": {f"{one.features} features": _rounded(one.auc) for one in self.models.qualities},
             "lookup_ms": {"p50": _rounded(self.served.one.p50), "p99": _rounded(self.served.one.p99)},
             "parity": {"checked": whole.checked, "equal": whole.equal, "present": whole.present},
         }
@@ -107,14 +110,17 @@ def play(stage: Stage, tell: Tell) -> Findings:
     stage.progress("Building the training set")
     trained = _train(stage)
     tell(_tell_training(first, trained))
+    stage.progress("Training a model, without windows and with them")
+    models = model.train(trained.training)
+    tell(model.tell_models(models))
     stage.progress("Looking up over HTTP")
-    served = serving.serve_lookups(stage, trained.training.to_arrow())
+    served = serving.serve_lookups(stage)
     tell(serving.tell_served(served, stage.online))
     stage.progress("Comparing lookups with training")
     parity = serving.measure_parity(stage)
     tell(serving.tell_parity(parity))
     views = len(stage.store.list_feature_views())
-    return Findings(views, first, leakage, explained, delivered, trained, served, parity)
+    return Findings(views, first, leakage, explained, delivered, trained, models, served, parity)
 
 
 def _materialize(stage: Stage) -> Materialized:

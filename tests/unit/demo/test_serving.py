@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from hitherto.demo.serving import KEYS, OFFSETS, Parity, body, tell_parity
+from hitherto.demo.serving import ENTITY, OFFSETS, Parity, body, tell_parity
 from hitherto.demo.telling import Grid, Words
 from hitherto.monitoring.parity import Mismatch, ParityReport
 
@@ -17,10 +17,11 @@ def words(parity: Parity) -> list[tuple[str, str]]:
     return [(cell.text, cell.tone) if isinstance(cell, Words) else (cell, "") for cell in cells]
 
 
-def test_a_request_has_a_column_per_key_in_the_order_of_its_rows():
-    rows = [{"aircraft": f"N{number}", "airport": "JFK", "alternate": "LGA"} for number in range(3)]
+def test_a_request_has_a_column_per_key_and_field_in_the_order_of_its_rows():
+    flight = {"airport": "JFK", "alternate": "LGA", "scheduled_departure": "2013-12-27T22:05:00Z"}
+    rows = [{"aircraft": f"N{number}", **flight} for number in range(3)]
     asked = body(rows)
-    assert list(asked["entities"]) == list(KEYS)
+    assert list(asked["entities"]) == list(ENTITY)
     assert asked["entities"]["aircraft"] == ["N0", "N1", "N2"]
 
 
