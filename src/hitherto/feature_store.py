@@ -255,7 +255,7 @@ class FeatureStore:
         wanted = self.definitions(objects)
         self.registry.apply(wanted, expected_serial=done.serial, now=self._now(), allow_remove=allow_remove)
         self._snapshot = None
-        if objects is not None and wanted.on_demand_feature_views:
+        if wanted.on_demand_feature_views:
             self.functions.give(wanted.on_demand_feature_views.values())
         lines = tuple(
             f"{change.action} {change.kind} {change.name!r}" for change in done.changes if change.action != "unchanged"

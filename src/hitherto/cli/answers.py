@@ -142,7 +142,8 @@ def get_online_features(
 ) -> None:
     """Look up the latest values.
 
-    Each value has a status: it is PRESENT, NULL_VALUE (the row is there, the value is null), NOT_FOUND or OUTSIDE_MAX_AGE (older than the ttl).
+    Each value has a status: it is PRESENT, NULL_VALUE (the row is there, the value is null), NOT_FOUND, OUTSIDE_MAX_AGE (older than the ttl)
+    or ERROR (its function failed).
     Data of the past is looked up at its own time: --now 2013-07-01T12:00Z.
     """
     here = session(context)

@@ -121,7 +121,7 @@ def create_app(store: FeatureStore, *, close_store: bool = False, allow_changed_
         functions=lambda: store.functions,
     )
     app.lookup = LookupRoute(lookups, tokens)
-    readiness = Readiness(online, snapshots, clock=store.clock, tokens=tokens)
+    readiness = Readiness(online, snapshots, clock=store.clock, tokens=tokens, functions=functions)
     app.include_router(make_router(Parts(store, snapshots, readiness, metrics, refresh)))
     app.include_router(docs.router)
     _refuse_with_problems(app)

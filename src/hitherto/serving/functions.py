@@ -31,6 +31,8 @@ class ServedFunctions:
         functions.allow_changed = allow_changed
         functions.check(snapshot.definitions.on_demand_feature_views.values())
         functions.looks = False
+        self.problem: str | None = None
+        """What is refused for want of its function, if anything is."""
         self._functions, self._seen = functions, snapshot
 
     def follow(self, snapshot: Snapshot, *, again: bool = False) -> None:
@@ -40,5 +42,7 @@ class ServedFunctions:
         self._seen = snapshot
         try:
             self._functions.check(snapshot.definitions.on_demand_feature_views.values())
+            self.problem = None
         except HithertoError as error:
+            self.problem = "functions were applied that are not installed here: lookups of their features are refused"
             logger.error("Lookups of on-demand feature views are refused: %s", error)

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from hitherto.online.answer import Status
 from hitherto.serving.metrics import LOOKUP_ROUTE
 from hitherto.serving.models import ProblemModel
 from hitherto.serving.problems import MEDIA_TYPE
@@ -94,7 +95,7 @@ _RESULT = {
         "values": {"type": "array", "items": {}},
         "statuses": {
             "type": "array",
-            "items": {"type": "string", "enum": ["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]},
+            "items": {"type": "string", "enum": [one.value for one in Status]},
         },
         "event_timestamps": {"type": "array", "items": {"type": "string", "format": "date-time"}},
     },

@@ -9,6 +9,7 @@ from hitherto.errors import HithertoError
 from hitherto.online.store import OnlineStore
 from hitherto.online.stores import unfilled
 from hitherto.serving.auth import Tokens
+from hitherto.serving.functions import ServedFunctions
 from hitherto.serving.models import Ready, RegistryState
 from hitherto.serving.problems import refusal_of
 from hitherto.serving.snapshots import Snapshots
@@ -20,8 +21,11 @@ _ANSWER_SECONDS, _WARNINGS_SECONDS = 1.0, 10.0
 class Readiness:
     """What /ready answers."""
 
-    def __init__(self, store: OnlineStore, snapshots: Snapshots, *, clock: Clock, tokens: Tokens) -> None:
+    def __init__(
+        self, store: OnlineStore, snapshots: Snapshots, *, clock: Clock, tokens: Tokens, functions: ServedFunctions
+    ) -> None:
         self._store, self._snapshots, self._clock, self._tokens = store, snapshots, clock, tokens
+        self._functions = functions
         self._lock = threading.Lock()
         self._asked = self._warned = float("-inf")
         self._error: HithertoError | None = None
@@ -41,8 +45,7 @@ class Readiness:
         warnings = [*found, *self._clock_warnings()]
         if problem is not None:
             warnings.append(f"{problem}: serial {snapshot.serial} goes on serving")
-        if self._tokens.problem is not None:
-            warnings.append(self._tokens.problem)
+        warnings += [one for one in (self._tokens.problem, self._functions.problem) if one is not None]
         return Ready(
             status="degraded" if warnings else "ready",
             project=snapshot.project,

@@ -309,7 +309,11 @@ def test_functions_that_are_applied_while_it_serves_are_loaded_or_refused_and_th
         assert "features.py" not in refused.json["detail"]
         assert refused.headers["retry-after"] == "1"
         assert client.lookup(["weather:temperature"], station=["JFK"]).status == 200
+        ready = client.get("/ready").json
+        assert ready["status"] == "degraded"
+        assert any("functions were applied that are not installed here" in one for one in ready["warnings"])
         # Installed: it is found when the registry is read again.
         write_repo(tmp_path / "served", FEATURES.replace("over * 2", "over * 4"))
         client.post("/refresh")
+        assert client.get("/ready").json["status"] == "ready"
         assert client.post("/get-online-features", asked).json["results"][3]["values"] == [39.02 * 4]
