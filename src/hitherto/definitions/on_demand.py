@@ -10,7 +10,7 @@ from hitherto.definitions import signature
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
 from hitherto.definitions.problems import check_name, here, report
-from hitherto.errors import Location, did_you_mean
+from hitherto.errors import FunctionError, Location, did_you_mean
 from hitherto.types import DataType, Timestamp
 
 Mode = Literal["python", "polars"]
@@ -177,9 +177,9 @@ class OnDemandFeatureView:
         return OnDemandProjection(self, features=chosen)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The function itself, so that it can be tried by hand."""
+        """The function itself, so that it can be tried by hand. Raises FunctionError if it is not at hand."""
         if self.function is None:
-            raise TypeError(f"{self._what} comes from the registry, which holds no code; import it from the repo.")
+            raise FunctionError(f"{self._what} comes from the registry, which holds no code; import it from the repo.")
         return self.function(*args, **kwargs)
 
     def __hash__(self) -> int:

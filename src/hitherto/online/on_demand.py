@@ -148,7 +148,8 @@ class ComputedAnswer(ViewAnswer):
     __slots__ = ("_events", "_fragments", "_values", "_write")
 
     def __init__(self, read: ComputedRead, values: Values, events: _Events) -> None:
-        super().__init__(read.read, b"", dict.fromkeys(values.errors, Status.ERROR) if values.errors else _NO_ERRORS)
+        errors = dict.fromkeys(values.errors, Status.ERROR) if values.errors else _NO_ERRORS
+        super().__init__(read.read, b"", errors)
         self._write, self._values, self._events = read.write, values.values, events
         self._fragments: list[bytes] | None = None
 

@@ -19,7 +19,14 @@ from hitherto.definitions import (
     on_demand_feature_view,
 )
 from hitherto.definitions.collection import Definitions
-from hitherto.errors import DefinitionError, NameCollisionError, RegistryError, UnknownNameError, UsageError
+from hitherto.errors import (
+    DefinitionError,
+    FunctionError,
+    NameCollisionError,
+    RegistryError,
+    UnknownNameError,
+    UsageError,
+)
 from hitherto.registry import discovery, json_format
 from hitherto.registry.references import resolve
 from hitherto.registry.sqlite import Registry
@@ -102,7 +109,7 @@ def test_json_holds_path_and_hash_and_no_code() -> None:
     assert again == collected
     assert again.on_demand_feature_views["drag"].function is None
     assert json_format.definitions_hash(again) == json_format.definitions_hash(collected)
-    with pytest.raises(TypeError, match="holds no code"):
+    with pytest.raises(FunctionError, match="holds no code"):
         again.on_demand_feature_views["drag"](1, 2, 3)
 
 
