@@ -154,5 +154,6 @@ def _counts(definitions: Definitions) -> dict[str, int]:
         "entities": len(definitions.entities),
         "sources": len(definitions.sources),
         "feature_views": len(definitions.feature_views),
+        "on_demand_feature_views": len(definitions.on_demand_feature_views),
         "feature_services": len(definitions.feature_services),
     }

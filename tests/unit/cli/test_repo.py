@@ -31,13 +31,14 @@ def test_check_says_how_much_is_well(hitherto, materialized):
     told = hitherto("check", repo=materialized)
     assert (told.code, told.out.strip()) == (
         0,
-        "No problems: 1 entities, 1 sources, 1 feature views, 0 feature services.",
+        "No problems: 1 entities, 1 sources, 1 feature views, 0 on demand feature views, 0 feature services.",
     )
     assert hitherto("check", "--json", repo=materialized).document == {
         "ok": True,
         "entities": 1,
         "sources": 1,
         "feature_views": 1,
+        "on_demand_feature_views": 0,
         "feature_services": 0,
     }
 

@@ -78,7 +78,6 @@ def test_every_vector_is_itself_from_python_arrow_polars_and_json(kind: DataType
         (List(Int64), (1, 2), [1, 2]),
         (Struct({"a": Int64, "b": Int64}), {"a": 1}, {"a": 1, "b": None}),
     ],
-    ids=repr,
 )
 def test_what_loses_nothing_is_taken(kind: DataType, value: Any, taken: Any) -> None:
     for conforming in (lambda values: conform(kind, values), conformer(kind)):
@@ -121,7 +120,6 @@ def test_what_loses_nothing_is_taken(kind: DataType, value: Any, taken: Any) -> 
         (Struct({"a": Int64}), [1]),
         (String, object()),
     ],
-    ids=repr,
 )
 def test_what_would_change_a_value_is_refused_alone(kind: DataType, value: Any) -> None:
     good = VECTORS[kind][0] if kind in VECTORS else None
@@ -166,7 +164,6 @@ def test_what_would_change_a_value_is_refused_alone(kind: DataType, value: Any) 
         (Int64, pa.nulls(2), [None, None], []),
         (Int64, pa.chunked_array([], pa.int32()), [], []),
     ],
-    ids=repr,
 )
 def test_columns_of_arrow_follow_the_same_rules(
     kind: DataType, array: pa.Array, values: list[Any], refused: list[int]
