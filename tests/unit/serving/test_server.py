@@ -160,7 +160,8 @@ def test_what_a_process_begins_with_is_not_collected_while_it_serves(
         if workers == 1:
             run(tmp_path, port=0, now=NOW)
         else:
-            monkeypatch.setenv("_HITHERTO_WORKER", json.dumps({"repo_path": str(tmp_path), "env": None, "now": NOW}))
+            told = {"repo_path": str(tmp_path), "env": None, "now": NOW, "allow_changed_functions": False}
+            monkeypatch.setenv("_HITHERTO_WORKER", json.dumps(told))
             monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
             worker_app()
             frozen.append(gc.get_freeze_count())
