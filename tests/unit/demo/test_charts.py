@@ -74,5 +74,23 @@ def test_the_graph_runs_from_left_to_right_and_escapes_names():
     assert all(start < end for start, end in zip(starts, ends, strict=True))
 
 
+def test_what_is_computed_stands_below_the_arrows_of_what_is_stored():
+    plain = a_lineage()
+    view, service = Node("feature_view", "delays"), Node("feature_service", "model")
+    request, computed = Node("request_source", "trip"), Node("on_demand_view", "usual")
+    arrows = [*plain.edges, (request, computed), (view, computed), (computed, service)]
+    lineage = Lineage(frozenset(node for arrow in arrows for node in arrow), {arrow: frozenset() for arrow in arrows})
+    drawn = read(charts.graph(lineage, {}))
+    places = {
+        str(group[0].text): (float(group[1].attrib["x"]), float(group[1].attrib["y"])) for group in drawn.findall("g")
+    }
+    assert places[str(computed)][0] > places[str(request)][0] == places["view version delays@1"][0]
+    assert places[str(computed)][1] > max(y for name, (_, y) in places.items() if "view version" in name)
+    assert places[str(service)][0] > places[str(computed)][0]
+    # As before, and: request to computed, version to computed, computed to service.
+    assert len(drawn.findall("path")) == 7
+    assert float(drawn.attrib["height"]) > max(y for _, y in places.values())
+
+
 def test_an_empty_lineage_can_be_drawn():
     assert not read(charts.graph(Lineage(frozenset(), {}), {})).findall("path")

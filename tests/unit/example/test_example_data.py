@@ -228,13 +228,14 @@ def test_labels_are_the_flights_that_left(con: duckdb.DuckDBPyConnection) -> Non
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("view", ["airport_weather", "airport_congestion", "aircraft_history"])
+@pytest.mark.parametrize("view", ["airport_weather", "airport_congestion", "airport_traffic", "aircraft_history"])
 def test_a_transform_is_one_select_over_source(view: str, repo: Mapping[str, FeatureView]) -> None:
     assert transform.check(str(repo[view].transform)) is None
 
 
 @pytest.mark.parametrize(
-    ("view", "hours"), [("airport_weather", 5), ("airport_congestion", 3), ("aircraft_history", 17)]
+    ("view", "hours"),
+    [("airport_weather", 5), ("airport_congestion", 3), ("airport_traffic", 3), ("aircraft_history", 17)],
 )
 def test_runs_over_parts_give_the_rows_of_one_run(
     view: str, hours: int, con: duckdb.DuckDBPyConnection, repo: Mapping[str, FeatureView]
