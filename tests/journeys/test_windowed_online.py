@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hitherto import Aggregation, FeatureService, Field
-from hitherto.errors import HithertoError, OnlineStoreError
+from hitherto.errors import HithertoError, MaterializationFailed, OnlineStoreError
 from hitherto.materialization import runner
+from hitherto.offline.duckdb import windowed_values
 from hitherto.online.store import Place
 from hitherto.serving.server import running
 from hitherto.types import Float64
@@ -277,3 +279,53 @@ def test_training_sets_as_served_have_what_lookups_gave(project: Project) -> Non
     training = project.store.get_historical_features(entity_rows([("a", 24), ("a", 25)]), FEATURES, as_served=True)
     columns = [training.to_arrow().column(name).to_pylist() for name in training.features]
     assert [*zip(*columns, strict=True)] == [*first, *second]
+
+
+def test_a_key_with_too_many_rows_is_warned_about_and_then_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0)])
+    project.store.apply([windows()])
+    monkeypatch.setattr(windowed_values, "LARGE", 100)
+    project.store.materialize()
+    (said,) = [one.getMessage() for one in caplog.records if "in the online store" in one.getMessage()]
+    assert "Give such keys shorter windows" in said
+    monkeypatch.setattr(windowed_values, "LARGEST", 200)
+    project.deliver([("a", 23.5, 3.0)], "b.parquet")
+    project.at(25)
+    with pytest.raises(MaterializationFailed, match="The limit is 0 MB"):
+        project.store.materialize_incremental()
+    monkeypatch.undo()
+    project.store.materialize_incremental()
+    assert project.lookup("a", features=FEATURES[1:2]) == [3]
+
+
+@pytest.mark.parametrize("place", range(3, 60, 15))
+def test_a_value_with_a_wrong_bit_is_read_or_refused_and_raises_nothing_foreign(
+    project: Project, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0)])
+    project.store.apply([windows()])
+    project.store.materialize()
+    (value,) = stored(project, "a")
+    assert value is not None
+    for number in range(len(value) - place, 66, -60):
+        damaged = value[:number] + bytes([value[number] ^ 1 << place % 8]) + value[number + 1 :]
+        monkeypatch.setattr(project.store.online_store, "read_many", lambda reads, it=damaged: [[it] for _ in reads])
+        with suppress(OnlineStoreError):
+            project.lookup("a", features=FEATURES)
+
+
+def test_a_window_may_be_longer_than_time_itself(project: Project) -> None:
+    project.deliver([("a", 20, 1.0), ("a", 23.25, 2.0)])
+    project.store.apply(
+        [
+            view(
+                schema=[Field("value", Float64)],
+                aggregations=[Aggregation("value", "sum", windows=["999999999d"], name="value_sum")],
+            )
+        ]
+    )
+    project.store.materialize()
+    assert project.lookup("a", features=["readings:value_sum_999999999d"]) == [3.0]
+    assert_parity(project.store, ["readings:value_sum_999999999d"], instants=4)

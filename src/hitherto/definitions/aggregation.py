@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.errors import InstantError, Location, did_you_mean
 from hitherto.timeline import duration, duration_text, micros
 from hitherto.types import DataType, Decimal, DecimalType, Float64, Int64, List, String
@@ -113,7 +113,7 @@ class Aggregation:
             object.__setattr__(self, "dtype", None)
         self._check_parameters()
         self._take_windows()
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=self._what, location=self.location))
         for name in [self._prefix] if self.windows is None else [one[0] for one in self._named_windows()]:
             check_name(name, object=self._what, location=self.location)
 
@@ -138,7 +138,7 @@ class Aggregation:
             self._complain(f"a percentile needs p= between 0 and 1, such as p=0.95, and has p={self.p!r}.")
             object.__setattr__(self, "p", 0.5)
         else:
-            object.__setattr__(self, "p", float(self.p))
+            object.__setattr__(self, "p", abs(float(self.p)))  # -0.0 is 0.0
 
     def _take_windows(self) -> None:
         """Keep the windows as texts, which name the features; 24h and 1d are one window, but not one name."""
@@ -177,7 +177,7 @@ class Aggregation:
         if self.n is not None:
             return f"{self.column}_last_{self.n}"
         if self.p is not None:
-            return f"{self.column}_p{100 * self.p:g}".replace(".", "_").replace("-", "_")
+            return f"{self.column}_p{100 * self.p:.10g}".replace(".", "_").replace("-", "_")
         return f"{self.column}_{self.function}"
 
     def _named_windows(self) -> list[tuple[str, int | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.errors import Location
 from hitherto.types import KEY_TYPES, DataType
 
@@ -55,7 +55,7 @@ class Entity:
                     location=self.location,
                 )
         object.__setattr__(self, "join_keys", dict(self.join_keys))
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=what, location=self.location))
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.name))

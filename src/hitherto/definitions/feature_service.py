@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.on_demand import OnDemandFeatureView, OnDemandProjection
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.errors import Location
 
 
@@ -50,7 +50,7 @@ class FeatureService:
             if isinstance(one, FeatureView | FeatureViewProjection | OnDemandFeatureView | OnDemandProjection)
         )
         object.__setattr__(self, "features", projections)
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=what, location=self.location))
         if not projections:
             report("it has no features.", object=what, location=self.location)
         names = [one.name for one in projections]

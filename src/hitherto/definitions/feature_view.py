@@ -15,7 +15,7 @@ from hitherto.definitions.aggregation import Aggregation, WindowedFeature
 from hitherto.definitions.entity import Entity
 from hitherto.definitions.expectation import Expectation
 from hitherto.definitions.field import Field
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.definitions.source import ParquetSource
 from hitherto.errors import InstantError, Location, did_you_mean
 from hitherto.timeline import duration, micros
@@ -81,7 +81,7 @@ class FeatureView:
             ("expect", Expectation),
         ):
             self._take_list(attribute, kind)
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=self._what, location=self.location))
         self._take_sources()
         if not isinstance(self.source, ParquetSource):
             if self.sources is None:
@@ -203,7 +203,7 @@ class FeatureView:
             seen: set[str] = set()
             for name in (*self.join_keys, *names):
                 if name in seen:
-                    self._complain(f"the name {name!r} stands twice among its keys and features.")
+                    self._complain(f"the name {name!r} stands twice among its keys and features.{self._remedy(name)}")
                 seen.add(name)
         for expectation in self.expect:
             if expectation.is_row_check and expectation.kind != "sql":
@@ -216,6 +216,15 @@ class FeatureView:
                 self._complain(
                     f"{expectation.name} looks at {column!r}, which is not {what}.{did_you_mean(column, self.column_names)}"
                 )
+
+    def _remedy(self, name: str) -> str:
+        """What to do about a name that stands twice in a windowed view."""
+        if name in self.join_keys and name in self.column_names and self.aggregations:
+            return (
+                f" To aggregate a key, read it under a second name: schema=[Field('other_{name}', ..., source_column={name!r})], "
+                f"and Aggregation('other_{name}', ...)."
+            )
+        return " Give one of the aggregations another name=." if self.aggregations else ""
 
     def _check_times(self) -> None:
         ttl, retention = self.ttl, self.online_retention

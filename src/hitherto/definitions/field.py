@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hitherto.definitions.expectation import Expectation
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.errors import Location
 from hitherto.types import DataType
 
@@ -56,7 +56,7 @@ class Field:
                     location=self.location,
                 )
         object.__setattr__(self, "expect", tuple(self.expect))
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=what, location=self.location))
 
     def _take_default(self) -> None:
         # Imported where it is needed: the codecs bring a JSON parser with them, and most fields have no default.

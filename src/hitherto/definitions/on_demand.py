@@ -9,7 +9,7 @@ from typing import Any, Literal
 from hitherto.definitions import signature
 from hitherto.definitions.feature_view import FeatureView, FeatureViewProjection
 from hitherto.definitions.field import Field
-from hitherto.definitions.problems import check_name, here, report
+from hitherto.definitions.problems import check_name, here, report, taken_tags
 from hitherto.errors import FunctionError, Location, did_you_mean
 from hitherto.types import DataType, Timestamp
 
@@ -93,7 +93,7 @@ class OnDemandFeatureView:
         object.__setattr__(self, "sources", tuple(self._known_sources()))
         object.__setattr__(self, "schema", _fields(self.schema, self._what, self.location))
         object.__setattr__(self, "parameters", tuple(self.parameters))
-        object.__setattr__(self, "tags", dict(self.tags))
+        object.__setattr__(self, "tags", taken_tags(self.tags, object=self._what, location=self.location))
         if self.mode not in MODES:
             self._complain(f"mode={self.mode!r} is neither 'python' nor 'polars'.")
         for one in self.schema:

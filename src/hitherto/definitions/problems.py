@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from hitherto.errors import DefinitionError, Location, Problem
 from hitherto.types import is_name
@@ -57,3 +58,11 @@ def check_name(name: str, *, object: str, location: Location | None) -> None:  #
             object=object,
             location=location,
         )
+
+
+def taken_tags(tags: Any, *, object: str, location: Location | None) -> dict[str, str]:  # noqa: A002  (the word of Problem)
+    """Tags as a plain dict; what is none is a problem."""
+    if isinstance(tags, Mapping):
+        return dict(tags)
+    report(f"tags={tags!r} is not a mapping: write tags={{'domain': 'weather'}}.", object=object, location=location)
+    return {}

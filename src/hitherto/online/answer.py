@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from hitherto.encoding.row_codec import NULL, ROW_SEPARATOR, SEPARATOR
+from hitherto.errors import OnlineStoreError
 from hitherto.online.plan import EPOCH_JSON
 from hitherto.timeline import to_datetime
 
@@ -37,6 +38,14 @@ _PIECES = 6
 _MOST_SKELETONS = 4
 _STATUS_JSON = {status: b'"%b"' % status.value.encode() for status in Status}
 _PRESENT_JSON, _NULL_JSON = _STATUS_JSON[Status.PRESENT], _STATUS_JSON[Status.NULL_VALUE]
+
+
+def unreadable(read: ViewRead) -> OnlineStoreError:
+    """The error of a stored row that cannot be read."""
+    return OnlineStoreError(
+        f"The online store holds a row of {read.projection.place} that this version of Hitherto cannot read: "
+        "it was written by another version, or is damaged. Materialize the view again."
+    )
 
 
 class ViewAnswer:
@@ -88,7 +97,12 @@ class ViewAnswer:
         """The wanted features as Python values."""
         if self._kept is not None:
             return [list(values) for values in self._kept]
-        return self.read.decode(self.text) if self.text else [[] for _ in self.read.positions]
+        if not self.text:
+            return [[] for _ in self.read.positions]
+        try:
+            return self.read.decode(self.text)
+        except (msgspec.DecodeError, ValueError, TypeError, LookupError, ArithmeticError) as error:
+            raise unreadable(self.read) from error
 
     def keep_decoded(self) -> list[list[Any]]:
         """The same, kept: on-demand features are computed from them, and the SDK asks again."""

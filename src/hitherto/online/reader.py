@@ -14,8 +14,8 @@ from hitherto.encoding.row_codec import (
     encode_instant,
     without_headers,
 )
-from hitherto.errors import ClockError, JoinKeyError, OnlineStoreError, UsageError
-from hitherto.online.answer import Answer, Status, ViewAnswer
+from hitherto.errors import ClockError, JoinKeyError, UsageError
+from hitherto.online.answer import Answer, Status, ViewAnswer, unreadable
 from hitherto.online.plan import LookupPlan, ViewRead, check_columns
 from hitherto.online.store import OnlineStore, Read
 from hitherto.timeline import to_datetime
@@ -170,7 +170,7 @@ def _arrange(read: ViewRead, values: Sequence[bytes | None], now: int) -> ViewAn
         values, exceptions = _replace_exceptions(read, values, now)
     text = _text(read, values, exceptions, now)  # type: ignore[arg-type]  # no None is left
     if text.count(SEPARATOR) != (read.width - 1) * len(values):
-        raise _unreadable(read)
+        raise unreadable(read)
     return ViewAnswer(read, text, exceptions)
 
 
@@ -184,7 +184,7 @@ def _text(read: ViewRead, values: Sequence[bytes], exceptions: Mapping[int, Stat
             for index, value in enumerate(values)
         ]
     except (ValueError, TypeError, struct.error):
-        raise _unreadable(read) from None
+        raise unreadable(read) from None
     return ROW_SEPARATOR.join(rows)
 
 
@@ -194,7 +194,7 @@ def _are_simply_there(read: ViewRead, values: Sequence[bytes], now: int) -> bool
     if len(values) > 1:
         first, last = min(values), max(values)
     if first[:1] != FORMAT or last[:1] != FORMAT:
-        raise _unreadable(read)
+        raise unreadable(read)
     return read.age is None or first[1:17] >= _threshold(now, read.age)
 
 
@@ -214,17 +214,10 @@ def _replace_exceptions(
             exceptions[index] = Status.OUTSIDE_MAX_AGE
             rows.append(SEPARATOR.join((*value.split(SEPARATOR, 2)[:2], read.nulls)))
         elif value[:1] != FORMAT:
-            raise _unreadable(read)
+            raise unreadable(read)
         else:
             rows.append(value)
     return rows, exceptions
-
-
-def _unreadable(read: ViewRead) -> OnlineStoreError:
-    return OnlineStoreError(
-        f"The online store holds a row of {read.projection.place} that this version of Hitherto cannot read: "
-        "it was written by another version. Materialize the view again."
-    )
 
 
 def _threshold(now: int, age: int | None) -> bytes:

@@ -24,6 +24,18 @@ _SETTINGS = ("memory_limit", "threads", "temp_directory", "max_temp_directory_si
 # The room that waits for the next SELECT, one at most; and under which limits each room was made.
 _waiting: list[duckdb.DuckDBPyConnection] = []
 _made_for: dict[int, tuple[str, ...]] = {}
+# Window functions whose value follows from the place of a row in its window.
+_BY_PLACE = (
+    exp.RowNumber,
+    exp.Ntile,
+    exp.Lag,
+    exp.Lead,
+    exp.FirstValue,
+    exp.LastValue,
+    exp.NthValue,
+    exp.First,
+    exp.Last,
+)
 # Table functions that make rows out of their arguments only.
 _TABLE_FUNCTIONS = frozenset({"unnest", "explode", "generate_series", "generateseries", "range", "generate_subscripts"})
 # A transform's result must follow from its relations alone: run again, it must give the same rows (semantics 5).
@@ -226,10 +238,33 @@ def _check_order(tree: exp.Expr) -> str | None:
     for node in tree.find_all(exp.Limit, exp.Offset):
         if node.parent is not None and not node.parent.args.get("order"):
             return "its LIMIT or OFFSET has no ORDER BY: which rows it keeps would depend on the order of files."
+    for join in tree.find_all(exp.Join):
+        if str(join.args.get("method") or "").upper() == "POSITIONAL":
+            return "its POSITIONAL JOIN pairs rows by the order of files. Join by columns."
+    return _check_windows(tree)
+
+
+def _check_windows(tree: exp.Expr) -> str | None:
+    """Functions that count places in a window need its order; of rows that tie in it, any may come first."""
+    ordered = {
+        window.name.lower() for window in tree.find_all(exp.Window) if window.args.get("order") and not window.alias
+    }
+    for window in tree.find_all(exp.Window):
+        called = window.this
+        if not isinstance(called, _BY_PLACE) or isinstance(called.this, exp.Order):
+            continue
+        if not window.args.get("order") and window.alias.lower() not in ordered:
+            name = _function_name(called)
+            return f"{name}() is over a window without ORDER BY: what it gives would depend on the order of files."
     return None
 
 
 def _check_all_read(tree: exp.Expr, tables: Collection[str]) -> str | None:
+    if len(tables) > 1:
+        own = {one.alias.lower() for one in tree.find_all(exp.CTE)}
+        hidden = [table for table in tables if table.lower() in own]
+        if hidden:
+            return f"its WITH calls a query `{hidden[0]}`, as a source is called. Give it another name."
     read = {table.name.lower() for table in tree.find_all(exp.Table)}
     unread = [table for table in tables if table.lower() not in read]
     if unread:

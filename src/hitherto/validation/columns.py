@@ -41,8 +41,11 @@ def _needs(view: FeatureView) -> Iterator[tuple[str, str, DataType]]:
         yield "created time", source.created_timestamp_field, Timestamp
     if source.known_timestamp_field:
         yield "known time", source.known_timestamp_field, Timestamp
+    what = (
+        "aggregated column {!r} (its type is said by dtype=, or in the schema)" if view.aggregations else "feature {!r}"
+    )
     for field in view.schema:
-        yield f"feature {field.name!r}", field.column, field.dtype
+        yield what.format(field.name), field.column, field.dtype
 
 
 def _problem(what: str, column: str, kind: DataType, describe: Mapping[str, str]) -> str | None:

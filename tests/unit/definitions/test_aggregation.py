@@ -111,7 +111,12 @@ def test_rows_of_one_event_time_are_versions_only_by_a_created_time():
             lambda: view(Aggregation("amount", "sum", dtype=Int64), Aggregation("amount", "max", dtype=Float64)),
             "a column has one type",
         ),
-        (lambda: view(Aggregation("amount", "sum"), Aggregation("amount", "sum")), "stands twice"),
+        (
+            lambda: view(Aggregation("amount", "sum"), Aggregation("amount", "sum")),
+            "Give one of the aggregations another",
+        ),
+        (lambda: view(Aggregation("customer", "count")), "read it under a second name"),
+        (lambda: Aggregation("amount", "sum", tags=5), "is not a mapping"),
         (lambda: view(Aggregation("amount", "sum"), schema=[Field("other", Int64)]), "looked at by no aggregation"),
         (lambda: view(Aggregation("amount", "sum"), ttl="1h"), "their windows say"),
         (lambda: view("sum"), "is not a list of Aggregation"),
@@ -141,3 +146,17 @@ def test_a_changed_window_starts_a_version_and_a_description_does_not():
 
     assert key(windows=["1h"]) != key(windows=["2h"])
     assert key(windows=["1h"]) == key(windows=["1h"], description="Spent.")
+
+
+def test_percentiles_that_differ_have_names_that_differ():
+    names = [
+        Aggregation("x", "percentile", p=p).features(Float64)[0].name for p in (0.9999999, 1, 0.333333, 1 / 3, -0.0)
+    ]
+    assert names == ["x_p99_99999", "x_p100", "x_p33_3333", "x_p33_33333333", "x_p0"]
+
+
+def test_a_key_is_counted_under_a_second_name():
+    spend = view(
+        Aggregation("payments", "count", windows=["1h"]), schema=[Field("payments", Int64, source_column="customer")]
+    )
+    assert spend.feature_names == ("payments_count_1h",)

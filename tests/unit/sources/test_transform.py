@@ -214,6 +214,10 @@ FLIGHTS_AND_PLANES = ("flights", "planes")
         "select f.tail from Flights f, PLANES p",
         "with p as (select * from planes) select (select max(seats) from p) as seats from flights",
         "select tail from flights union all select tail from planes",
+        "select first(seats order by ts) over () from flights, planes",
+        "select lag(ts) over w from flights, planes window w as (partition by tail order by ts)",
+        "select lag(ts) over (w order by ts) from flights, planes window w as (partition by tail)",
+        "select count(*) over (partition by tail) from flights, planes",
     ],
 )
 def test_a_joined_select_reads_its_sources_by_name(sql: str) -> None:
@@ -229,6 +233,10 @@ def test_a_joined_select_reads_its_sources_by_name(sql: str) -> None:
         ("select * from flights", "it does not read `planes`, which is among its sources. Join it, or take it out of sources=."),
         ("select * from flights, planes limit 5", "has no ORDER BY"),
         ("select now() from flights, planes", "asks the clock"),
+        ("select tail from flights positional join planes", "pairs rows by the order of files"),
+        ("select row_number() over () from flights, planes", "row_number() is over a window without ORDER BY"),
+        ("select lag(ts) over w from flights, planes window w as (partition by tail)", "without ORDER BY"),
+        ("with planes as (select 1 as tail) select tail from flights, planes", "its WITH calls a query `planes`"),
         ("select * from main.flights, planes", "it reads main.flights"),
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ The engine sorts and encodes, the room `windows` computes; both work ahead of th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
@@ -15,19 +16,25 @@ import pyarrow.compute as pc
 from hitherto.definitions.feature_view import FeatureView
 from hitherto.encoding.key_codec import bucket_sql, key_sql
 from hitherto.encoding.row_codec import fragment_sql, value_sql
+from hitherto.errors import OnlineStoreError
 from hitherto.offline.duckdb.names import AVAILABLE, CREATED, EVENT, PLACE, TIMES, key_join, placed_columns
 from hitherto.offline.duckdb.visible import empty_rows, rows_of
 from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, timestamp
-from hitherto.timeline import Interval
+from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.types import DataType
 from hitherto.windows.staircase import KeyRows, values
+
+logger = logging.getLogger("hitherto")
 
 # Rows that are worked on at a time, if they are of more than one key, and rows that come from the engine at a time.
 CHUNK = 1 << 17
 READ_ROWS = 1 << 14
 # Of the batches that go on to the store.
 BATCH_ROWS, BATCH_BYTES = 8_192, 8 << 20
+# Bytes of one value: from the first on a run warns, as each lookup of the key copies them; beyond the second it fails, well before
+# Redis (512 MB) and offsets of 32 bits end.
+LARGE, LARGEST = 1 << 20, 1 << 28
 _KEY = "__online"
 
 
@@ -73,7 +80,9 @@ def query(view: FeatureView, rows: str, *, end: int, touched: str | None = None)
         touched: A relation of key columns: only these keys are read, and one without a row has one of nulls.
     """
     window = view.longest_window
-    seen = f"(select * from ({rows})" + (")" if window is None else f" where {EVENT} > {timestamp(end - window)})")
+    seen = f"(select * from ({rows})" + (
+        ")" if window is None else f" where {EVENT} > {timestamp(max(MIN_INSTANT, end - window))})"
+    )
     source = f"{seen} w"
     if touched is not None:
         source = f"{touched} t left join {seen} w on {key_join(view, 't', 'w')}"
@@ -121,12 +130,35 @@ class Encoder:
 def batches(
     rows: Iterable[pa.RecordBatch], view: FeatureView, encoder: Encoder, *, end: int
 ) -> Iterator[pa.RecordBatch]:
-    """(key, value, bucket) of each key of the rows that `query` gives; a null value removes the key."""
+    """(key, value, bucket) of each key of the rows that `query` gives; a null value removes the key.
+
+    Raises:
+        OnlineStoreError: A key has so many rows in the longest window that its value would be larger than LARGEST.
+    """
+    greatest = 0
     for chunk in _chunks(rows):
         made = _values(chunk, view, encoder, end=end)
+        size = _greatest(made.column("value"))
+        if size > LARGEST:
+            raise OnlineStoreError(f"{_too_large(view, size)} The limit is {LARGEST >> 20} MB.")
+        if size > LARGE >= greatest:
+            logger.warning("%s Each lookup of that key copies them.", _too_large(view, size))
+        greatest = max(greatest, size)
         step = max(1, min(BATCH_ROWS, BATCH_BYTES * made.num_rows // max(1, made.nbytes)))
         for start in range(0, made.num_rows, step):
             yield made.slice(start, step)
+
+
+def _greatest(values: pa.LargeBinaryArray) -> int:
+    """The bytes of the largest value."""
+    return pc.max(pc.binary_length(values)).as_py() or 0
+
+
+def _too_large(view: FeatureView, size: int) -> str:
+    return (
+        f"Feature view {view.name!r}: the rows of one key in its longest window take {size / (1 << 20):,.1f} MB in the online store. "
+        "Give such keys shorter windows, leave them out in the transform, or add up by the hour there; with online=False the view is for training only."
+    )
 
 
 def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
