@@ -72,9 +72,9 @@ def tell_models(models: Models) -> Section:
     before: float | None = None
     for one in models.qualities:
         gain = (
-            Words("") if before is None else Words(f"{one.auc - before:+.4f}", "good" if one.auc > before else "warn")
+            Words("") if before is None else Words(f"{one.auc - before:+.3f}", "good" if one.auc > before else "warn")
         )
-        rows.append((one.words, f"{one.features}", f"{one.auc:.4f}", gain))
+        rows.append((one.words, f"{one.features}", f"{one.auc:.3f}", gain))
         before = one.auc
     return Section(
         "What windows and the request bring to a model",

@@ -82,7 +82,7 @@ def test_each_gain_is_told():
     (grid,) = section.body
     assert isinstance(grid, Grid)
     gains = [row[3] for row in grid.rows]
-    assert gains == [Words(""), Words("+0.0500", "good"), Words("-0.0010", "warn")]
+    assert gains == [Words(""), Words("+0.050", "good"), Words("-0.001", "warn")]
     assert [row[1] for row in grid.rows] == ["1", "2", "3"]
 
 
