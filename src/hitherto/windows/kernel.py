@@ -88,6 +88,11 @@ class Column:
         return encoded(self.values, self.kind)
 
     @cached_property
+    def ranking(self) -> tuple[np.ndarray, np.ndarray]:
+        """The places of each key's values in their order, and for each place its rank in that of its key."""
+        return order.sorted_by_key(self.codes.codes, self.bounds)
+
+    @cached_property
     def distinct_codes(self) -> np.ndarray:
         """Codes that are equal where distinct counts see one value."""
         return without_negative_zero(self.codes.codes) if self.kind.is_float else self.codes.codes
@@ -323,13 +328,17 @@ def _taken(slices: Slices, places: np.ndarray) -> pa.Array:
 def _last_n(slices: Slices, n: int) -> pa.Array:
     counts = np.minimum(slices.counts, n)
     offsets = np.concatenate([[0], np.cumsum(counts)])
-    places = np.repeat(slices.ends - offsets[1:], counts) + np.arange(offsets[-1])
-    values = slices.column.values.take(pa.array(places))
+    return last_values(slices, offsets, np.repeat(slices.ends - offsets[1:], counts) + np.arange(offsets[-1]))
+
+
+def last_values(of: Sums, offsets: np.ndarray, places: np.ndarray) -> pa.Array:
+    """Lists of the values at some places, null where there are none."""
+    values = of.column.values.take(pa.array(places))
     return pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()),
         values,
         type=pa.list_(values.type),
-        mask=None if slices.filled.all() else pa.array(~slices.filled),
+        mask=None if of.filled.all() else pa.array(~of.filled),
     )
 
 
@@ -343,30 +352,44 @@ def _distinct(slices: Slices) -> np.ndarray:
 
 
 def _approx_count_distinct(slices: Slices) -> pa.Array:
-    """Adaptive sampling: with more than SAMPLE distinct values, those are counted whose hash is in the lower half of all hashes,
-    of what is left the half again, until they are no more than that; each stands for 2**halvings.
-    """
     found = _distinct(slices)
     which = np.flatnonzero(found > SAMPLE)
-    bounds, begins, ends = slices.column.bounds, slices.begins.take(which), slices.ends.take(which)
-    hashes, halvings = slices.column.hashes if len(which) else np.zeros(0, np.uint64), 0
-    while len(which):
-        halvings += 1
-        kept = hashes < np.uint64(1 << _HASH_BITS - halvings)
-        before = np.concatenate([[0], np.cumsum(kept)])
-        hashes, bounds, begins, ends = hashes[kept], before.take(bounds), before.take(begins), before.take(ends)
-        counts = order.count_distinct(hashes.view(np.int64), bounds, begins, ends)
-        found[which] = counts << halvings
-        more = np.flatnonzero(counts > SAMPLE)
-        which, begins, ends = which.take(more), begins.take(more), ends.take(more)
+    if not len(which):
+        return array_of(Int64, found, None)
+    column, begins, ends = slices.column, slices.begins.take(which), slices.ends.take(which)
+
+    def counts(kept: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        before = prefix_sums(kept)
+        bounds, *places = (before.take(one) for one in (column.bounds, begins.take(asked), ends.take(asked)))
+        return order.count_distinct(column.hashes[kept].view(np.int64), bounds, places[0], places[1])
+
+    found[which] = within_sample(column.hashes, len(which), counts)
     return array_of(Int64, found, None)
+
+
+def within_sample(hashes: np.ndarray, count: int, counts: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Adaptive sampling: with more than SAMPLE distinct values, those are counted whose hash is in the lower half of all hashes,
+    of what is left the half again, until they are no more than that; each stands for 2**halvings.
+
+    Args:
+        hashes: Of everything that may be counted.
+        count: How many questions there are, each with more than SAMPLE distinct values.
+        counts: Given which of the hashes are in the sample, and which questions are still open, how many each of these has.
+    """
+    found, asked, halvings = np.zeros(count, dtype=np.int64), np.arange(count), 0
+    while len(asked):
+        halvings += 1
+        counted = counts(hashes < np.uint64(1 << _HASH_BITS - halvings), asked)
+        found[asked] = counted << halvings
+        asked = asked[counted > SAMPLE]
+    return found
 
 
 def _percentile(slices: Slices, p: float) -> pa.Array:
     column = slices.column
     which, begins, ends = slices.at_least(1)
     found = np.zeros(len(slices.counts))
-    found[which] = order.percentile((column.codes.codes, column.doubles), column.bounds, begins, ends, p)
+    found[which] = order.percentile(column.ranking, column.doubles, column.bounds, (begins, ends), p)
     return array_of(Float64, found, slices.filled)
 
 

@@ -6,11 +6,9 @@ million rows has no plan that could go wrong. One level of a structure is in mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
-
-from hitherto.windows.exact import prefix_sums
 
 
 def extremes(codes: np.ndarray, begins: np.ndarray, ends: np.ndarray, *, least: bool) -> np.ndarray:
@@ -51,35 +49,6 @@ def count_below(
     return found
 
 
-def sums_below(
-    values: np.ndarray,
-    weights: Sequence[np.ndarray],
-    slices: tuple[np.ndarray, np.ndarray],
-    limits: np.ndarray,
-    *,
-    bits: int,
-) -> list[np.ndarray]:
-    """The sums of weights, of those values of each slice that are below a limit of its own; values and limits are below `2**bits`.
-
-    >>> ones = np.array([1, 1, 1, 1])
-    >>> sums_below(np.array([3, 1, 2, 5]), [ones], (np.array([0, 1]), np.array([4, 3])), np.array([3, 2]), bits=3)
-    [array([2, 1])]
-    """
-    begins, ends = slices
-    found = [np.zeros(len(begins), dtype=one.dtype) for one in weights]
-    for bit, zero, zeros in _levels(values, bits):
-        from_, to = zeros.take(begins), zeros.take(ends)
-        ones = (limits >> bit & 1).astype(bool)
-        # In the order of the next level the zeros are in front, and those of a slice are neighbours.
-        weights = [np.concatenate([one[zero], one[~zero]]) for one in weights]
-        for sums, one in zip(found, weights, strict=True):
-            before = prefix_sums(one[: zeros[-1]])
-            sums += np.where(ones, before.take(to) - before.take(from_), 0)
-        begins = np.where(ones, begins - from_ + zeros[-1], from_)
-        ends = np.where(ones, ends - to + zeros[-1], to)
-    return found
-
-
 def kth_least(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, k: np.ndarray, *, bits: int) -> np.ndarray:
     """The value of each slice that has k smaller ones before it, where the slice is sorted; values are below `2**bits`.
 
@@ -94,6 +63,33 @@ def kth_least(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, k: np.nd
         found |= ones.astype(np.int64) << bit
         begins = np.where(ones, begins - from_ + zeros[-1], from_)
         ends = np.where(ones, ends - to + zeros[-1], to)
+    return found
+
+
+def kth_least_of_difference(
+    values: tuple[np.ndarray, np.ndarray], ends: tuple[np.ndarray, np.ndarray], k: np.ndarray, *, bits: int
+) -> np.ndarray:
+    """The k-th least, from 0, of the first so many values of one order that are not among the first so many of another.
+
+    Args:
+        values: Of each key the same values, below `2**bits`, in two orders.
+        ends: For each question the end of a slice of each, both from the first value of one key on; the second has none that the first lacks.
+        k: Which is asked for.
+
+    >>> orders = np.array([5, 1, 3]), np.array([1, 3, 5])
+    >>> kth_least_of_difference(orders, (np.array([3, 2]), np.array([1, 0])), np.array([1, 0]), bits=3)
+    array([5, 1])
+    """
+    found = np.zeros(len(k), dtype=np.int64)
+    came, gone = ends
+    for (bit, _, zeros), (_, _, other) in zip(_levels(values[0], bits), _levels(values[1], bits), strict=True):
+        # On each level a key's slices begin at the same place in both, so that what is before them cancels out.
+        to, other_to = zeros.take(came), other.take(gone)
+        ones = k >= to - other_to
+        k = np.where(ones, k - (to - other_to), k)
+        found |= ones.astype(np.int64) << bit
+        came = np.where(ones, came - to + zeros[-1], to)
+        gone = np.where(ones, gone - other_to + zeros[-1], other_to)
     return found
 
 
@@ -150,28 +146,44 @@ def first_places(bounds: np.ndarray, begins: np.ndarray) -> np.ndarray:
 
 
 def percentile(
-    column: tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]],
+    ranking: tuple[np.ndarray, np.ndarray],
+    doubles: Callable[[np.ndarray], np.ndarray],
     bounds: np.ndarray,
-    begins: np.ndarray,
-    ends: np.ndarray,
+    slices: tuple[np.ndarray, np.ndarray],
     p: float,
 ) -> np.ndarray:
-    """The p-quantile of each slice, none of which may be empty, by linear interpolation between the two nearest values.
+    """The p-quantile of each slice, none of which may be empty.
 
     Args:
-        column: Codes in the order of the values, and what turns places into doubles.
+        ranking: The places of each key's values in their order, and for each place its rank.
+        doubles: What turns places into doubles.
+        bounds: The first value of each key, and the number of values.
+        slices: Where each begins and ends.
+        p: The share.
     """
-    codes, doubles = column
-    order, ranks = sorted_by_key(codes, bounds)
-    firsts = first_places(bounds, begins)
-    exact = p * (ends - begins - 1)
+    places, ranks = ranking
+    begins, ends = slices
+    firsts, bits = first_places(bounds, begins), bits_of_places(bounds)
+
+    def values(k: np.ndarray) -> np.ndarray:
+        found = np.tile(firsts, 2) + kth_least(ranks, np.tile(begins, 2), np.tile(ends, 2), k, bits=bits)
+        return doubles(places.take(found))
+
+    return quantile(ends - begins, p, values)
+
+
+def quantile(counts: np.ndarray, p: float, values: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The p-quantile of so many values each, by linear interpolation between the two nearest.
+
+    Args:
+        counts: How many values there are, one at least.
+        p: The share.
+        values: Given `k` twice for each, one after the other, the k-th least values. Both in one pass, since most of the work is that of levels.
+    """
+    exact = p * (counts - 1)
     lower = np.floor(exact).astype(np.int64)
-    upper = np.minimum(lower + 1, ends - begins - 1)
-    bits = bits_of_places(bounds)
-    # Both in one pass, since most of the work is that of the levels.
-    k = np.concatenate([lower, upper])
-    found = np.tile(firsts, 2) + kth_least(ranks, np.tile(begins, 2), np.tile(ends, 2), k, bits=bits)
-    below, above = np.split(doubles(order.take(found)), 2)
+    upper = np.minimum(lower + 1, counts - 1)
+    below, above = np.split(values(np.concatenate([lower, upper])), 2)
     return interpolated(below, above, exact - lower)
 
 
@@ -183,6 +195,26 @@ def interpolated(below: np.ndarray, above: np.ndarray, share: np.ndarray) -> np.
         # A distance beyond all doubles.
         found = np.where(np.isfinite(distance), found, below * (1 - share) + above * share)
     return np.where((share == 0) | (below == above), below, found)
+
+
+def greatest_so_far(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The greatest value up to each place, where a new group begins with each first one.
+
+    >>> greatest_so_far(np.array([3, 1, 4, 1, 2]), np.array([True, False, False, True, False]))
+    array([3, 3, 4, 1, 2])
+    """
+    places = np.argsort(values, kind="stable")
+    ranks = np.empty(len(values), dtype=np.int64)
+    ranks[places] = np.arange(len(values))
+    # All ranks of a group are above those of the groups before it.
+    above = np.cumsum(first) * len(values)
+    found: np.ndarray = values.take(places.take(np.maximum.accumulate(ranks + above) - above))
+    return found
+
+
+def places_in_key(bounds: np.ndarray, count: int) -> np.ndarray:
+    """For each place its place among those of its key."""
+    return _keys_and_places(bounds, count)[1]
 
 
 def _keys_and_places(bounds: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,9 @@
 
 Rows come sorted by key and, within a key, in the order of rows. Where all rows of a window are there by the time of the request, the window
 is a slice, found by binary search. Where some are not (they are known late, or were masked), its rows are spelled out, so many at a time;
-where that would be too many, sums do without (`standing.py`), and extremes, first and last with the rows since the oldest that a request
-does not see. Distinct counts and percentiles always cost the number of rows in such windows, all but sums where rows were masked: it
-matters for keys with very many rows.
+where that would be too many, each row is there from an instant until another, and a request costs no more than the logarithm of its key's
+rows (`standing.py`). Only where versions of one event may be masked, which versions count is no such span: then requests cost the number of
+rows in their windows, which matters for keys with very many rows.
 Rows are worked on in chunks of whole keys, one chunk per thread, so memory does not grow with their number.
 """
 
@@ -16,13 +16,12 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.search import in_threads, last_at_most
-from hitherto.windows.kernel import FUNCTIONS_OF_SUMS, Column, Sums, compute
+from hitherto.windows.kernel import Column, compute
 from hitherto.windows.placing import Output
-from hitherto.windows.standing import Standing, compute_standing, standing_sums
+from hitherto.windows.standing import Lives, Standing, compute_standing
 
 NEVER = np.iinfo(np.int64).max
 """The end of a row that stays."""
@@ -30,10 +29,8 @@ NEVER = np.iinfo(np.int64).max
 CHUNK = 1 << 18
 # Rows that are spelled out at a time.
 SPELLED = 1 << 20
-# Where more rows than so many times those of a chunk would have to be spelled out, ways are taken that do with fewer.
+# Where more rows than so many times those of a chunk would have to be spelled out, they are not.
 PATIENCE = 16
-MERGED = ("min", "max", "first", "last")
-"""Functions that can be computed from their results for two parts of the rows."""
 # No window is longer than this, and no time is far enough from 1970 for their difference to overflow.
 _LONGEST = 1 << 62
 
@@ -256,58 +253,69 @@ class _Chunk:
         """Answers to requests that do not see all rows between those that they see."""
         rows = self._rows
         many = (windows.ends - windows.widest).sum() > PATIENCE * len(rows.events)
+        # A version that counts again when a greater one is masked has no single span.
+        spans = not (rows.versions and rows.ends is not None)
+        compute_them = self._standing if many and spans else self._spelled
+        newest = self._newest if many else self._newest_by_steps
+        return compute_them(windows, times, features), newest(windows, times)
 
-        def way(function: str) -> _Way:
-            # Versions that may come and go need to be looked at one by one.
-            if many and function in FUNCTIONS_OF_SUMS and not (rows.versions and rows.ends is not None):
-                return self._added
-            if many and function in MERGED and not rows.versions and rows.ends is None:
-                return self._merged
-            return self._spelled
-
-        found: list[pa.Array] = [None] * len(features)
-        for compute_them in (self._added, self._merged, self._spelled):
-            numbers = [number for number, one in enumerate(features) if way(one.function) == compute_them]
-            if numbers:
-                computed = compute_them(windows, times, [features[number] for number in numbers])
-                for number, one in zip(numbers, computed, strict=True):
-                    found[number] = one
-        return found, self._newest(windows, times)
-
-    def _added(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
-        """Functions of sums over the rows that requests see, which are not spelled out."""
-        standing: dict[tuple[int | None, ...], Standing] = {}
-        sums: dict[tuple[str, tuple[int | None, ...]], Sums] = {}
+    def _standing(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
+        """Functions over the rows that requests see, which are not spelled out."""
+        keys = self._keys_of(windows)
         columns = {name: Column(column, self._rows.bounds) for name, column in self._rows.columns.items()}
+        known: dict[tuple[str, int | None], Standing] = {}
 
-        def over(column: str, asked: tuple[int | None, ...]) -> Sums:
-            if asked not in standing:
-                standing[asked] = Standing(
-                    self._rows.bounds, *self._spans, windows.slices(asked), np.tile(times, len(asked))
-                )
-            if (column, asked) not in sums:
-                sums[column, asked] = standing_sums(columns[column], standing[asked])
-            return sums[column, asked]
+        def over(name: str, window: int | None) -> Standing:
+            if (name, window) not in known:
+                known[name, window] = Standing(columns[name], self._lives(window, columns[name]), keys, times)
+            return known[name, window]
 
-        return _by_measure(
-            features,
-            len(times),
-            lambda one, asked: compute_standing(one.function, over(one.column, asked), dtype=one.dtype),
-        )
+        def computed(one: WindowedFeature, asked: tuple[int | None, ...]) -> pa.Array:
+            return pa.concat_arrays(
+                [
+                    compute_standing(one.function, over(one.column, window), dtype=one.dtype, n=one.n, p=one.p)
+                    for window in asked
+                ]
+            )
+
+        return _by_measure(features, len(times), computed)
+
+    def _lives(self, window: int | None, column: Column) -> Lives:
+        """When each value of a column is in a window."""
+        starts, ends = self._spans
+        leaves = ends
+        if window is not None:
+            leaves = np.minimum(leaves, self._rows.events + min(window, _LONGEST))
+        leaves = np.maximum(leaves, starts)
+        if column.places is None:
+            return Lives(column.bounds, starts, leaves)
+        return Lives(column.bounds, starts.take(column.places), leaves.take(column.places))
+
+    def _keys_of(self, windows: _Windows) -> np.ndarray:
+        """Which key of the chunk each request asks for; all have rows."""
+        return np.searchsorted(self._rows.bounds, windows.firsts)
 
     @cached_property
-    def _spans(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """From when on each row is there, and from when on not any more: a version goes when the next one comes."""
+    def _spans(self) -> tuple[np.ndarray, np.ndarray]:
+        """From when on each row is there, and from when on not any more: a version goes when a greater one comes."""
         rows = self._rows
         starts = rows.events if rows.starts is None else rows.starts
-        if not rows.versions:
+        if rows.ends is not None:
             return starts, rows.ends
+        if not rows.versions:
+            return starts, np.full(len(starts), NEVER)
         groups = np.concatenate([[0], np.flatnonzero(self._counted) + 1])
         _, earliest = _running(starts, groups)
         return starts, np.where(self._counted, NEVER, np.append(earliest[1:], NEVER))
 
     def _newest(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
         """The newest row of each request's longest window, -1 for none."""
+        # Any column without nulls has the rows as its values.
+        column = Column(pa.array(self._rows.events), self._rows.bounds)
+        return Standing(column, self._lives(self._longest, column), self._keys_of(windows), times).newest()
+
+    def _newest_by_steps(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
+        """The same, with a step for each row that a request does not see behind it."""
         starts, ends = self._rows.starts, self._rows.ends
         rows, begins = windows.ends - 1, windows.begins[self._longest]
         looking = np.arange(len(times))
@@ -325,17 +333,6 @@ class _Chunk:
             looking = looking[hidden]
             rows[looking] -= 1
         return rows
-
-    def _merged(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
-        """Functions of the results of two parts: the rows up to which a request sees all, and those that it sees behind them."""
-        latest, _ = self._running
-        settled = np.maximum(last_at_most(latest, windows.firsts, windows.ends, times) + 1, windows.widest)
-        old = {window: np.minimum(begins, settled) for window, begins in windows.begins.items()}
-        new = {window: np.maximum(begins, settled) for window, begins in windows.begins.items()}
-        columns = {name: Column(column, self._rows.bounds) for name, column in self._rows.columns.items()}
-        firsts = _computed(columns, _Windows(windows.firsts, old, settled), features)
-        seconds = self._spelled(_Windows(windows.firsts, new, windows.ends), times, features)
-        return [_of_two(*three) for three in zip(features, firsts, seconds, strict=True)]
 
     def _spelled(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
         """Functions of the rows that each request sees, one after the other, for so many requests at a time."""
@@ -368,20 +365,6 @@ class _Chunk:
         }
         columns = {name: Column(column.take(pa.array(places)), bounds) for name, column in rows.columns.items()}
         return _computed(columns, _Windows(bounds[:-1], begins, bounds[1:]), features)
-
-
-_Way = Callable[[_Windows, np.ndarray, Sequence[WindowedFeature]], list[pa.Array]]
-
-
-def _of_two(feature: WindowedFeature, first: pa.Array, second: pa.Array) -> pa.Array:
-    """A function of the results of two parts: of those that are not null, or, for lists, of what is in them."""
-    count = len(first)
-    pairs = pa.concat_arrays([first, second]).take(pa.array(np.arange(2 * count).reshape(2, -1).T.ravel()))
-    bounds = np.arange(0, 2 * count + 1, 2)
-    if feature.n is not None:
-        lengths = pc.list_value_length(pairs).fill_null(0).to_numpy()
-        pairs, bounds = pairs.flatten(), np.concatenate([[0], np.cumsum(lengths)])[::2]
-    return compute(feature.function, Column(pairs, bounds), bounds[:-1], bounds[1:], dtype=feature.dtype, n=feature.n)
 
 
 def _computed(columns: Mapping[str, Column], windows: _Windows, features: Sequence[WindowedFeature]) -> list[pa.Array]:

@@ -17,6 +17,23 @@ LAST = WindowedFeature("last", "name", "last", 10, None, None, String)
 LAST_TWO = WindowedFeature("last_2", "name", "last", None, 2, None, List(String))
 MAX = WindowedFeature("max", "name", "max", 300, None, None, String)
 ALL = [COUNT, SUM, LAST, LAST_TWO]
+EVERY = [
+    WindowedFeature(f"{column}_{function}_{n}_{window}", column, function, window, n, p, dtype)
+    for window in (600, 900, None)
+    for column, function, n, p, dtype in (
+        ("value", "mean", None, None, Float64),
+        ("value", "variance", None, None, Float64),
+        ("value", "min", None, None, Float64),
+        ("name", "max", None, None, String),
+        ("value", "first", None, None, Float64),
+        ("name", "last", None, None, String),
+        ("name", "last", 3, None, List(String)),
+        ("value", "percentile", None, 0.9, Float64),
+        ("value", "percentile", None, 0.0, Float64),
+        ("name", "count_distinct", None, None, Int64),
+        ("value", "approx_count_distinct", None, None, Int64),
+    )
+]
 
 
 def integers(*values: int) -> np.ndarray:
@@ -112,3 +129,34 @@ def test_answers_do_not_depend_on_chunks_batches_and_threads(
         assert one.combine_chunks().equals(other.combine_chunks())
     assert (at_once.found == by_parts.found).all()
     assert (at_once.events == by_parts.events)[at_once.found].all()
+
+
+@pytest.mark.parametrize(("masked", "versions"), [(False, False), (True, False), (False, True)])
+def test_a_key_with_thousands_of_late_rows_is_answered_without_spelling_them_out(
+    masked: bool, versions: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    count = 9_000
+    keys = np.repeat([1, 2, 3], [count - 200, 100, 100])
+    events = np.concatenate([np.sort(rng.integers(0, 1_000, len_)) for len_ in (count - 200, 100, 100)])
+    starts = events + np.where(rng.random(count) < 0.3, rng.integers(0, 500, count), 0)
+    ends = np.where(rng.random(count) < 0.2, starts + rng.integers(0, 300, count), NEVER)
+    columns = {
+        "value": pa.array(rng.normal(size=count), mask=rng.random(count) < 0.1),
+        "name": pa.array(rng.integers(0, 300, count).astype(str)),
+    }
+    given = Rows(keys, events, columns, starts, ends if masked else None, versions)
+    # Not so late that most requests have windows of which all rows are there.
+    asked_keys, times = rng.choice([1, 1, 1, 2, 3], 600), rng.integers(100, 900, 600)
+    spell = requests._batches
+    monkeypatch.setattr(requests, "_batches", None)
+    found = answer(given, asked_keys, times, EVERY, longest=None)
+    monkeypatch.setattr(requests, "_batches", spell)
+    monkeypatch.setattr(requests, "PATIENCE", 1_000_000)
+    spelled = answer(given, asked_keys, times, EVERY, longest=None)
+    for feature, one, other in zip(EVERY, found.features, spelled.features, strict=True):
+        assert one.combine_chunks().equals(other.combine_chunks()), feature
+    assert (found.found == spelled.found).all()
+    assert (found.events == spelled.events)[found.found].all()
+    estimates = found.features[-1].to_numpy()
+    assert versions or estimates.max() > 2_048, "some are estimated from more than one halving"
