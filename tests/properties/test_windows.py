@@ -70,8 +70,9 @@ def test_every_window_of_every_history_is_what_plain_python_says(
     ways = [Times(*way) for way in product((False, True), repeat=3)]
     for times in ways:
         kind, make = VALUES[rng.choice(names)]
-        # Sums over rows that are spelled out, and without that.
+        # Rows that are spelled out, and without that.
         monkeypatch.setattr(requests, "PATIENCE", rng.choice([0, 1_000]))
+        monkeypatch.setattr(requests, "STEPS", rng.choice([0, 1, 16]))
         found = [history(rng, make, times, HOT if one == 0 else 8) for one in range(CASES // len(ways))]
         features = [
             WindowedFeature(f"f{place}", "value", function, window, n, p, result_type(function, kind, n))

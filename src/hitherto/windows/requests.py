@@ -31,6 +31,8 @@ CHUNK = 1 << 18
 SPELLED = 1 << 20
 # Where more rows than so many times those of a chunk would have to be spelled out, they are not.
 PATIENCE = 16
+# So many rows that a request does not see are looked at for the newest that it sees, one by one.
+STEPS = 16
 # No window is longer than this, and no time is far enough from 1970 for their difference to overflow.
 _LONGEST = 1 << 62
 
@@ -256,8 +258,7 @@ class _Chunk:
         # A version that counts again when a greater one is masked has no single span.
         spans = not (rows.versions and rows.ends is not None)
         compute_them = self._standing if many and spans else self._spelled
-        newest = self._newest if many else self._newest_by_steps
-        return compute_them(windows, times, features), newest(windows, times)
+        return compute_them(windows, times, features), self._newest(windows, times)
 
     def _standing(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
         """Functions over the rows that requests see, which are not spelled out."""
@@ -310,19 +311,13 @@ class _Chunk:
 
     def _newest(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
         """The newest row of each request's longest window, -1 for none."""
-        # Any column without nulls has the rows as its values.
-        column = Column(pa.array(self._rows.events), self._rows.bounds)
-        return Standing(column, self._lives(self._longest, column), self._keys_of(windows), times).newest()
-
-    def _newest_by_steps(self, windows: _Windows, times: np.ndarray) -> np.ndarray:
-        """The same, with a step for each row that a request does not see behind it."""
         starts, ends = self._rows.starts, self._rows.ends
         rows, begins = windows.ends - 1, windows.begins[self._longest]
         looking = np.arange(len(times))
-        # Over rows that nobody sees any more, in one step.
+        # Over rows that nobody sees any more, in one step; over others one by one, as long as they are few.
         stays = np.ones(len(self._rows.events), dtype=bool) if ends is None else ends > times.min(initial=NEVER)
         before = np.maximum.accumulate(np.where(stays, np.arange(len(stays)), -1))
-        while len(looking):
+        for _ in range(STEPS):
             places = np.where(rows.take(looking) < 0, -1, before.take(rows.take(looking), mode="clip"))
             rows[looking] = np.where(places < begins.take(looking), -1, places)
             looking = looking[rows.take(looking) >= 0]
@@ -332,6 +327,11 @@ class _Chunk:
                 hidden |= ends.take(places) <= at
             looking = looking[hidden]
             rows[looking] -= 1
+        if len(looking):
+            # Any column without nulls has the rows as its values.
+            column = Column(pa.array(self._rows.events), self._rows.bounds)
+            keys = self._keys_of(_only(windows, looking))
+            rows[looking] = Standing(column, self._lives(self._longest, column), keys, times.take(looking)).newest()
         return rows
 
     def _spelled(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
