@@ -342,17 +342,32 @@ def _timestamp_text(value: Any) -> str:
 def _decimal_text(kind: DecimalType, value: Any) -> str:
     if not isinstance(value, Decimal | int) or isinstance(value, bool):
         raise TypeError
-    sign, digits, exponent = Decimal(value).as_tuple()
+    if isinstance(value, int) and abs(value) >= 10**kind.precision:
+        raise ValueError
+    number = Decimal(value)
+    sign, digits, exponent = number.as_tuple()
     if not isinstance(exponent, int):
         raise TypeError
-    shift = exponent + kind.scale
-    unscaled = int("".join(map(str, digits)))
-    scaled, rest = (unscaled * 10**shift, 0) if shift >= 0 else divmod(unscaled, 10**-shift)
-    if rest or scaled >= 10**kind.precision:
-        raise ValueError
-    text = str(scaled).zfill(kind.scale + 1)
+    text = _shifted(digits, exponent + kind.scale, kind.precision).zfill(kind.scale + 1)
     whole, fraction = text[: len(text) - kind.scale], text[len(text) - kind.scale :]
-    return ("-" if sign and scaled else "") + whole + ("." + fraction if fraction else "")
+    return ("-" if sign and number else "") + whole + ("." + fraction if fraction else "")
+
+
+def _shifted(digits: Sequence[int], shift: int, precision: int) -> str:
+    """A number's digits times a power of ten, which are a whole number of so many digits, or ValueError.
+
+    It counts digits before it makes any: 1e8000000 is nine characters of a request, and eight million digits.
+    """
+    if not any(digits):
+        return "0"
+    if len(digits) + shift > precision or len(digits) <= -shift:
+        raise ValueError
+    text = "".join(map(str, digits))
+    if shift >= 0:
+        return text + "0" * shift
+    if text[shift:].strip("0"):
+        raise ValueError
+    return text[:shift]
 
 
 _SCALAR_TEXTS: Mapping[DataType, Callable[[Any], str]] = {

@@ -38,6 +38,8 @@ _NONE = type(None)
 _WRITTEN_AS_TEXT = ("Float32", "Float64", "Bytes", "Date", "Timestamp")
 _PLAIN = {Bool: bool, Float64: float, String: str, Bytes: bytes, Date: date}
 _REFUSED = (UsageError, TypeError, ValueError, ArithmeticError, AttributeError)
+_LONGEST_INTEGER = 20
+"""Digits; no integer type has as many."""
 
 
 @lru_cache(maxsize=256)
@@ -96,14 +98,30 @@ def from_json(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[in
     unread: list[int] = []
     for row, value in enumerate(values):
         try:
-            if kind == Bytes and value is not None:
-                b64decode(value, validate=True)
+            _refuse_strange(kind, value)
             read.append(decode_column(kind, [msgspec.json.encode(value)])[0])
         except (*_REFUSED, KeyError):
             read.append(None)
             unread.append(row)
     taken, refused = conform(kind, read)
     return taken, sorted([*unread, *refused])
+
+
+def _refuse_strange(kind: DataType, value: Any) -> None:
+    """Raise for JSON that Python would take for a value of the type: true for a number, text with other letters than base64's."""
+    if value is None:
+        return
+    if isinstance(kind, ListType) and isinstance(value, list):
+        for item in value:
+            _refuse_strange(kind.element, item)
+    elif isinstance(kind, StructType) and isinstance(value, dict):
+        inner = dict(kind.fields)
+        for name, one in value.items():
+            _refuse_strange(inner[name], one)
+    elif kind.is_nested or (isinstance(value, bool) and kind != Bool) or isinstance(value, list | dict):
+        raise TypeError
+    elif kind == Bytes:
+        b64decode(value, validate=True)
 
 
 def _fits(kind: DataType, values: Sequence[Any]) -> bool:
@@ -135,8 +153,8 @@ def _conformed(kind: DataType, value: Any) -> Any:
     """One value; whatever is raised says that it cannot be one of the type."""
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         value = value.item()
-    if kind.is_integer and isinstance(value, float | Decimal) and value == int(value):
-        value = int(value)
+    if kind.is_integer and isinstance(value, float | Decimal):
+        value = _whole(value)
     elif kind.is_float and isinstance(value, Decimal):
         number = float(value)
         if Decimal(number) != value:
@@ -148,6 +166,16 @@ def _conformed(kind: DataType, value: Any) -> Any:
     if kind == Float32 and math.isinf(taken) and not math.isinf(value):
         raise OverflowError
     return taken
+
+
+def _whole(value: float | Decimal) -> int:
+    """The integer that a number is. Its digits are counted first: those of 1e999999999 would fill the memory."""
+    if isinstance(value, Decimal) and value and value.adjusted() >= _LONGEST_INTEGER:
+        raise OverflowError
+    whole = int(value) if value else 0
+    if whole != value:
+        raise ValueError
+    return whole
 
 
 def python_values(kind: DataType, array: pa.Array) -> list[Any]:

@@ -206,3 +206,31 @@ def test_made_up_rows_have_different_values_and_a_null() -> None:
         assert len(values) == count
         assert values.count(None) == 1
         assert len(set(map(repr, values))) > 2
+
+
+def test_digits_are_counted_before_they_are_made() -> None:
+    # A lookup that wrote them out would fill the memory, or freeze the server for hours.
+    huge = ["1e999999999", "1e-999999999", "-1e8000000", "0e999999999", "12e3"]
+    assert from_json(Decimal(10, 2), huge) == (
+        [None, None, None, decimal.Decimal("0.00"), decimal.Decimal("12000.00")],
+        [0, 1, 2],
+    )
+    exact = [decimal.Decimal(text) for text in huge]
+    assert conform(Int64, exact) == ([None, None, None, 0, 12000], [0, 1, 2])
+    assert conform(Decimal(10, 2), exact)[1] == [0, 1, 2]
+    assert conform(Float64, exact) == ([None, None, None, 0.0, 12000.0], [0, 1, 2])
+    assert conform(Decimal(3, 2), [10**400, 9, 10]) == ([None, decimal.Decimal("9.00"), None], [0, 2])
+
+
+@pytest.mark.parametrize("kind", [Decimal(10, 2), Float32, Float64, Int64, Timestamp, Date, Bytes, String], ids=repr)
+def test_true_in_json_is_no_value_of_another_type(kind: DataType) -> None:
+    assert from_json(kind, [True, None]) == ([None, None], [0])
+    assert from_json(List(kind), [[True], [None]]) == ([None, [None]], [0])
+    assert from_json(Struct({"a": kind}), [{"a": False}, {"a": None}, {"b": None}]) == (
+        [None, {"a": None}, None],
+        [0, 2],
+    )
+
+
+def test_a_decimal_in_json_is_a_text_or_a_number() -> None:
+    assert from_json(Decimal(10, 2), [[0, [1], 0], {}, 1.5]) == ([None, None, decimal.Decimal("1.50")], [0, 1])
