@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView
-from hitherto.on_demand.values import MISSING, conformer, python_values
+from hitherto.on_demand.values import MISSING, conformer, copied, python_values
 from hitherto.types import StructType
 
 BATCH_ROWS = 65_536
@@ -95,15 +95,30 @@ class PythonEvaluator:
         self._conform = [conformer(field.dtype) for field in self._fields]
         kinds = {one.parameter: one.dtype for one in view.inputs}
         self._kinds = [kinds[name] for name in parameters]
+        self._nested = [(position, kind) for position, kind in enumerate(self._kinds) if kind.is_nested]
 
     def of_lists(self, columns: Sequence[Sequence[Any]], rows: int) -> list[Values]:
         """See `Evaluator`."""
+        if self._nested:
+            # A function that sorts its list must not sort that of the next one, nor the answer's.
+            own = list(columns)
+            for position, kind in self._nested:
+                own[position] = [copied(kind, value) for value in columns[position]]
+            columns = own
+        return self._called(columns, rows)
+
+    def _called(self, columns: Sequence[Sequence[Any]], rows: int) -> list[Values]:
+        """The features of values that nobody else has."""
         call = self._call
         results: list[Any] = []
         for values in zip(*columns, strict=True) if columns else [()] * rows:
             try:
                 results.append(call(*values))
-            except (Exception, SystemExit) as error:  # noqa: BLE001  (a user's function can raise anything)
+            except KeyboardInterrupt:
+                raise
+            # A user's function can raise anything: a panic of Rust, asyncio's CancelledError and SystemExit are no Exception. It is
+            # called without waiting for anything, so what it raises is its own; only Ctrl-C comes from without.
+            except BaseException as error:  # noqa: BLE001
                 self._causes.raised(self._view, error)
                 results.append(MISSING)
         return [self._feature(number, results) for number in range(len(self._fields))]
@@ -116,7 +131,7 @@ class PythonEvaluator:
                 python_values(kind, column.slice(start, BATCH_ROWS))
                 for kind, column in zip(self._kinds, columns, strict=True)
             ]
-            parts.append(self.of_lists(lists, min(BATCH_ROWS, rows - start)))
+            parts.append(self._called(lists, min(BATCH_ROWS, rows - start)))
         made = []
         for position, field in enumerate(self._fields):
             kind = field.dtype.arrow
@@ -149,9 +164,17 @@ def by_position(function: Callable[..., Any]) -> Callable[..., Any]:
 def _named(name: str, results: Iterable[Any]) -> list[Any]:
     """One feature of dicts of features; None instead of a dict means that all features are null."""
     return [
-        None if result is None else result.get(name, MISSING) if isinstance(result, Mapping) else MISSING
+        result.get(name, MISSING) if type(result) is dict else None if result is None else _given(name, result)
         for result in results
     ]
+
+
+def _given(name: str, result: Any) -> Any:
+    """A feature of what may be a Mapping, whose methods are a user's too."""
+    try:
+        return result.get(name, MISSING) if isinstance(result, Mapping) else MISSING
+    except Exception:  # noqa: BLE001
+        return MISSING
 
 
 def _alone(field: Field, results: Sequence[Any]) -> Sequence[Any]:
@@ -159,8 +182,12 @@ def _alone(field: Field, results: Sequence[Any]) -> Sequence[Any]:
     if _BARE.issuperset(map(type, results)) or not any(isinstance(result, Mapping) for result in results):
         return results
     if not isinstance(field.dtype, StructType):
-        return [result.get(field.name, MISSING) if isinstance(result, Mapping) else result for result in results]
-    return [
-        result[field.name] if isinstance(result, Mapping) and result.keys() == {field.name} else result
-        for result in results
-    ]
+        return [_given(field.name, result) if isinstance(result, Mapping) else result for result in results]
+    return [_given(field.name, result) if _names_only(field.name, result) else result for result in results]
+
+
+def _names_only(name: str, result: Any) -> bool:
+    try:
+        return isinstance(result, Mapping) and set(result) == {name}
+    except Exception:  # noqa: BLE001
+        return False

@@ -84,7 +84,8 @@ def conform(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]
     for row, value in enumerate(values):
         try:
             taken.append(None if value is None else _conformed(kind, value))
-        except _REFUSED:
+        # Not only what the types' own rules raise: the value can be an object of any class.
+        except Exception:  # noqa: BLE001
             taken.append(None)
             refused.append(row)
     return taken, refused
@@ -130,9 +131,11 @@ def _fits(kind: DataType, values: Sequence[Any]) -> bool:
     if not found:
         return True
     if kind in INTEGER_RANGES:
+        if found != {int}:
+            return False
         low, high = INTEGER_RANGES[kind]
         numbers = [value for value in values if value is not None] if None in values else values
-        return found == {int} and low <= min(numbers) and max(numbers) <= high
+        return bool(low <= min(numbers) and max(numbers) <= high)
     if kind == String:
         # A half of a surrogate pair is no text that could be written.
         return found == {str} and _is_unicode(values)
@@ -151,8 +154,9 @@ def _is_unicode(values: Sequence[str | None]) -> bool:
 
 def _conformed(kind: DataType, value: Any) -> Any:
     """One value; whatever is raised says that it cannot be one of the type."""
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        # A scalar becomes a number; an array a list, which is no number even if it holds but one.
+        value = value.tolist()
     if kind.is_integer and isinstance(value, float | Decimal):
         value = _whole(value)
     elif kind.is_float and isinstance(value, Decimal):
@@ -176,6 +180,23 @@ def _whole(value: float | Decimal) -> int:
     if whole != value:
         raise ValueError
     return whole
+
+
+def copied(kind: DataType, value: Any) -> Any:
+    """A value of the type that shares no list or dict with the given one.
+
+    >>> from hitherto.types import Int64, List
+    >>> value = [[1], None]
+    >>> copy = copied(List(List(Int64)), value)
+    >>> copy == value, copy[0] is value[0]
+    (True, False)
+    """
+    if isinstance(kind, ListType) and value is not None:
+        return [copied(kind.element, one) for one in value] if kind.element.is_nested else list(value)
+    if isinstance(kind, StructType) and value is not None:
+        inner = dict(kind.fields)
+        return {name: copied(inner[name], one) for name, one in value.items()}
+    return value
 
 
 def python_values(kind: DataType, array: pa.Array) -> list[Any]:

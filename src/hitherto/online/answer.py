@@ -13,6 +13,7 @@ import msgspec
 
 from hitherto.encoding.row_codec import NULL, ROW_SEPARATOR, SEPARATOR
 from hitherto.errors import OnlineStoreError
+from hitherto.on_demand.values import copied
 from hitherto.online.plan import EPOCH_JSON
 from hitherto.timeline import to_datetime
 
@@ -137,6 +138,11 @@ class Answer:
         decoded = [view.decoded() for view in self.views]
         for name, view, position in self.plan.outputs:
             columns[name] = decoded[view][position]
+        if self.plan.on_demand is not None:
+            # What functions were given is kept; who changes a list of an answer changes that answer only.
+            for column in self.plan.columns:
+                if column.kind.is_nested:
+                    columns[column.name] = [copied(column.kind, value) for value in columns[column.name]]
         for default in self.plan.defaults:
             name = self.plan.columns[default.column].name
             columns[name] = [default.copy if value is None else value for value in columns[name]]

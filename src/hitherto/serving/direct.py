@@ -330,8 +330,10 @@ class Exchange:
         try:
             self._request = request = lookups.begin(self.body)
             lookups.store.ask(request.reads, self.take)
-        except Exception as error:  # noqa: BLE001  (nothing of a fault may reach the client)
+        # Whatever it is: nothing of a fault may reach the client, and without an answer the client would wait for ever.
+        except BaseException as error:  # noqa: BLE001
             self.refuse(error)
+            _raise_if_it_ends(error)
         if not self.head:
             lookups.deadlines.watch(self, self._protocol.loop)
 
@@ -346,13 +348,15 @@ class Exchange:
             return
         try:
             self.answer = lookups.finish(request, found, began=self._began)
-        except Exception as error:  # noqa: BLE001  (the same)
+        # Whatever it is: nobody else answers this client, and the other lookups of the store's batch still wait.
+        except BaseException as error:  # noqa: BLE001
             self.refuse(error)
+            _raise_if_it_ends(error)
             return
         self.head = b"content-type: application/json\r\ncontent-length: %d\r\n" % len(self.answer)
         self._protocol.write_answers()
 
-    def refuse(self, error: Exception) -> None:
+    def refuse(self, error: BaseException) -> None:
         """Answer with a problem document."""
         refusal = self._lookups.refuse(error, began=self._began)
         self.status, self.answer = refusal.status, refusal.document(PATH.decode())
@@ -364,3 +368,9 @@ class Exchange:
     def end(self) -> None:
         """The deadline: the store has not answered in time."""
         self.refuse(TimeoutError())
+
+
+def _raise_if_it_ends(error: BaseException) -> None:
+    """Let those through by which the server is ended."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error

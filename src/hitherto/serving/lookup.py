@@ -83,7 +83,7 @@ class Lookups:
         self.metrics.lookups.add(answered, perf_counter() - began)
         return body
 
-    def refuse(self, error: Exception, *, began: float) -> Refusal:
+    def refuse(self, error: BaseException, *, began: float) -> Refusal:
         """The refusal that an error is, which is counted."""
         refusal = refusal_of(error)
         self.metrics.count(LOOKUP_ROUTE, refusal.status, perf_counter() - began)

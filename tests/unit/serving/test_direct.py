@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
@@ -21,7 +22,7 @@ from hitherto.serving import body as bodies
 from hitherto.serving import direct
 from hitherto.serving import server as server_module
 from hitherto.serving.auth import create_token
-from hitherto.serving.lookup import LookupRoute
+from hitherto.serving.lookup import LookupRoute, Lookups
 from hitherto.serving.protocol import BoundedProtocol
 from hitherto.serving.server import running
 from unit.serving.servers import Client, make_store, wait_until
@@ -395,3 +396,16 @@ def test_lookups_of_both_ways_are_counted_alike(tmp_path: Path) -> None:
     # Counters appear in the order in which they are first told of.
     below, above = (sorted(line for line in one if "_bucket" not in line and "_created" not in line) for one in counts)
     assert below == above
+
+
+@pytest.mark.parametrize("step", ["begin", "finish"])
+def test_an_exchange_is_answered_whatever_is_raised(any_url: str, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    # asyncio's is no Exception, and nothing of the server's awaits anything here.
+    def fail(*_: Any, **__: Any) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lookups, step, fail)
+        broken = exchange(any_url, request(), request())
+    assert [answer[:12] for answer in broken] == [b"HTTP/1.1 500"] * 2
+    assert exchange(any_url, request())[0].startswith(b"HTTP/1.1 200")

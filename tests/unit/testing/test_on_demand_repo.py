@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource, RequestSource, on_demand_feature_view
 from hitherto.testing import Repo
-from hitherto.types import Float64, Int64, String, Timestamp
+from hitherto.types import Float64, Int64, List, String, Timestamp
 
 AIRPORT = Entity("airport", join_keys={"airport": String})
 WEATHER = FeatureView(
@@ -132,3 +133,40 @@ def test_windows_are_inputs_like_others() -> None:
             {"ratio": None, "more": 1},
         ]
         assert repo.store.check_parity(features, sample=None).ok
+
+
+BILLS = FeatureView(
+    "bills",
+    entities=[AIRPORT],
+    source=ParquetSource("s3://weather/bills", name="bills", timestamp_field="at"),
+    schema=[Field("amounts", List(Int64))],
+)
+
+
+@on_demand_feature_view(sources=[BILLS], schema=[Field("top", Int64), Field("rest", List(Int64))])
+def spoiling(amounts: list[int]) -> dict[str, Any]:
+    """Changes its list, and gives it."""
+    amounts.sort()
+    return {"top": amounts.pop(), "rest": amounts}
+
+
+@on_demand_feature_view(sources=[BILLS, spoiling], schema=[Field("first", Int64), Field("left", Int64)])
+def counting(amounts: list[int], rest: list[int]) -> dict[str, Any]:
+    """Changes a list that another function gave."""
+    rest.append(0)
+    return {"first": amounts[0], "left": len(rest)}
+
+
+def test_what_a_function_does_to_its_lists_nobody_sees() -> None:
+    features = ["spoiling:top", "spoiling:rest", "counting:first", "counting:left", "bills:amounts"]
+    wanted = {"top": 5, "rest": [1, 3], "first": 5, "left": 3, "amounts": [5, 1, 3]}
+    with Repo([BILLS, spoiling, counting], now="2013-01-01T12:00Z") as one:
+        one.load("bills", [{"airport": "JFK", "at": "2013-01-01T12:00Z", "amounts": [5, 1, 3]}])
+        one.advance("1h")
+        assert one.lookup({"airport": "JFK"}, features) == wanted
+        (row,) = one.training_set([{"airport": "JFK", "event_timestamp": one.now}], features).to_dicts()
+        assert {name: row[name] for name in wanted} == wanted
+        answer = one.store.get_online_features(features, [{"airport": "JFK"}])
+        answer.to_dict()["rest"][0].clear()
+        answer.to_dict()["amounts"][0].clear()
+        assert {name: values[0] for name, values in answer.to_dict().items() if name in wanted} == wanted
