@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -226,6 +227,12 @@ def test_the_semantics_have_numbered_sections_and_their_deviations():
     *numbered, last = re.findall(r"^## (.+)$", page("semantics.md"), flags=re.MULTILINE)
     assert [heading.split(".")[0] for heading in numbered] == [str(number) for number in range(1, SECTIONS + 1)]
     assert last == "Deviations and additions"
+
+
+def test_deviations_have_letters_of_their_own_in_order():
+    found = re.findall(r"^\| ([a-z]+) \| ", page("semantics.md").split("## Deviations and additions")[1], re.MULTILINE)
+    assert len(found) > 26
+    assert found == [*ascii_lowercase, *(f"a{letter}" for letter in ascii_lowercase)][: len(found)]
 
 
 def test_code_and_tests_refer_to_sections_that_are_there():
