@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hitherto.config import Config
@@ -151,14 +152,18 @@ class Repo:
         table = tables.with_nulls(tables.to_table(rows, what=what, kinds=kinds, before=before), needed.readers, kinds)
         if replace:
             shutil.rmtree(folder, ignore_errors=True)
-        if not table.num_rows:
+        if table.num_rows:
+            if before is not None and not isinstance(rows, pa.Table):
+                table = _agreed(folder, before, table)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _STAND_IN).unlink(missing_ok=True)
+            number = self._loads[name] = self._loads.get(name, 0) + 1
+            pq.write_table(table, folder / f"{number:06d}.parquet")
+        elif replace and name in self._loads:
+            self._stand_in(name)
+        else:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _STAND_IN).unlink(missing_ok=True)
-        number = self._loads[name] = self._loads.get(name, 0) + 1
-        pq.write_table(table, folder / f"{number:06d}.parquet")
-        if number == 1:
-            self._unread.add(name)
+        self._unread.add(name)
 
     def _sources_of(self, source: str | ParquetSource) -> list[str]:
         name = source.name if isinstance(source, ParquetSource) else source
@@ -275,6 +280,8 @@ class Repo:
     ) -> list[dict[str, Any]]:
         kinds = self._prepare(features)
         listed = [tables.read_texts(row, kinds) for row in ([entity] if isinstance(entity, Mapping) else entity)]
+        if not listed:
+            return []
         answer = self._store.get_online_features(features, listed, full_feature_names=full_feature_names)
         columns = answer.to_dict(include_metadata=bool(suffix))
         names = [column.name for column in answer.plan.columns]
@@ -368,6 +375,27 @@ def _redirected(found: Definitions) -> Definitions:
 def _schema_of(folder: Path) -> Any:
     files = sorted(folder.glob("*.parquet"))
     return pq.read_schema(files[-1]) if files else None
+
+
+def _agreed(folder: Path, before: pa.Schema, table: pa.Table) -> pa.Table:
+    """The table beside a source's files: where some have whole numbers and others real ones, all get real ones.
+
+    Files that disagree cannot be read together. Where a whole number is too large to be a real one, they are left so, and
+    the run says what is the matter.
+    """
+    common = tables.in_common(before, table.schema)
+    if not common:
+        return table
+    files = sorted(folder.glob("*.parquet"))
+    try:
+        written = [tables.retyped(pq.read_table(file, partitioning=None), common) for file in files]
+        table = tables.retyped(table, common)
+    except pa.ArrowInvalid:
+        return table
+    for file, rows in zip(files, written, strict=True):
+        if rows.schema != pq.read_schema(file):
+            pq.write_table(rows, file)
+    return table
 
 
 def _make_folder() -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from numbers import Number
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from hitherto import frames
 from hitherto.errors import UsageError, did_you_mean
+from hitherto.sources.arrow_types import is_list, widen
 from hitherto.timeline import instant, to_datetime
 from hitherto.types import DataType, Date, Timestamp
 
@@ -96,6 +99,37 @@ def with_nulls(table: pa.Table, needed: Iterable[str], kinds: Mapping[str, DataT
     return table
 
 
+def in_common(one: pa.Schema, other: pa.Schema) -> dict[str, pa.DataType]:
+    """The columns that are whole numbers in one of two schemas and real numbers in the other, with the type for both."""
+    found = {}
+    for field in other:
+        before = one.field(field.name).type if field.name in one.names else field.type
+        if widen(before, field.type) is None:
+            both = widen(_real(before), _real(field.type))
+            if both is not None:
+                found[field.name] = both
+    return found
+
+
+def retyped(table: pa.Table, kinds: Mapping[str, pa.DataType]) -> pa.Table:
+    """The table with columns of other types.
+
+    Raises:
+        ArrowInvalid: A whole number that no real number is equal to.
+    """
+    fields = [field.with_type(kinds.get(field.name, field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _real(kind: pa.DataType) -> pa.DataType:
+    """A type with real numbers in place of whole ones."""
+    if is_list(kind):
+        return pa.list_(_real(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([inner.with_type(_real(inner.type)) for inner in kind])
+    return pa.float64() if pa.types.is_integer(kind) else kind
+
+
 def read_texts(row: Mapping[str, Any], kinds: Mapping[str, DataType]) -> dict[str, Any]:
     """An entity row whose texts are taken as instants and dates where its columns are declared as such."""
     return {
@@ -115,10 +149,32 @@ def _column(
     wanted = [kind.arrow] if kind is not None else []
     for one in [*wanted, *([known] if known is not None else []), None]:
         try:
-            return pa.array(values, type=one)
+            column = pa.array(values, type=one)
         except (pa.ArrowException, TypeError, ValueError, OverflowError):
             continue
+        if all(_keeps(value, column.type) for value in values):
+            return column
     raise UsageError(f"Column {name!r} of the rows for {what} has no one type. Give all its values as one, or as null.")
+
+
+def _keeps(value: Any, kind: pa.DataType) -> bool:
+    """Whether a value that Arrow takes as a type is still itself then: Arrow makes 5 of 5.7, and a day of an instant."""
+    if value is None:
+        return True
+    if is_list(kind):
+        return all(_keeps(one, kind.value_type) for one in value)
+    if pa.types.is_struct(kind):
+        # A struct may be given as pairs too; Arrow has taken them as they are.
+        given = dict(value)
+        return all(_keeps(given.get(inner.name), inner.type) for inner in kind)
+    if pa.types.is_integer(kind):
+        return bool(value == int(value))
+    if pa.types.is_floating(kind):
+        lost = kind == pa.float32() and math.isinf(pa.scalar(value, kind).as_py()) != math.isinf(value)
+        return not (lost or isinstance(value, bool))
+    if pa.types.is_date(kind) and isinstance(value, datetime):
+        return value.timetz() == time()
+    return not (pa.types.is_temporal(kind) and isinstance(value, Number))
 
 
 def _read(values: list[Any], reader: Callable[[Any], Any]) -> list[Any]:

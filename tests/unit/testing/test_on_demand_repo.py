@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hitherto import Aggregation, Entity, FeatureView, Field, ParquetSource, RequestSource, on_demand_feature_view
+from hitherto.errors import RequestFieldError
 from hitherto.testing import Repo
 from hitherto.types import Float64, Int64, List, String, Timestamp
 
@@ -170,3 +171,19 @@ def test_what_a_function_does_to_its_lists_nobody_sees() -> None:
         answer.to_dict()["rest"][0].clear()
         answer.to_dict()["amounts"][0].clear()
         assert {name: values[0] for name, values in answer.to_dict().items() if name in wanted} == wanted
+
+
+@on_demand_feature_view(sources=[TRIP], schema=[Field("weight", Int64)])
+def weight(bags: int) -> int:
+    """Of whole bags only."""
+    return bags * 23
+
+
+def test_half_a_bag_is_refused_by_training_sets_as_by_lookups() -> None:
+    with Repo([weight], now="2013-01-01T12:00Z") as repo:
+        with pytest.raises(RequestFieldError, match="'bags'"):
+            repo.lookup({"bags": 2.7}, ["weight:weight"])
+        for rows in ([2.7], [1, 2.7]):
+            asked = [{"bags": bags, "event_timestamp": repo.now} for bags in rows]
+            with pytest.raises(RequestFieldError, match=r"'bags'.*1 of its values"):
+                repo.training_set(asked, ["weight:weight"])

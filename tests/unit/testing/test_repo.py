@@ -100,8 +100,8 @@ def test_the_clock_goes_on_and_never_back(repo: Repo) -> None:
 def test_late_rows_are_seen_by_the_next_run_and_change_what_follows_from_them(repo: Repo) -> None:
     repo.load("reports", [report("2013-01-01T10:00Z")])
     repo.advance("1h")
-    repo.load("reports", [report("2013-01-01T09:00Z", temp=30.0)])
     assert repo.lookup(JFK, ["counts:reports"]) == {"reports": 1}
+    repo.load("reports", [report("2013-01-01T09:00Z", temp=30.0)])
     repo.materialize()
     assert repo.lookup(JFK, ["counts:reports", "weather:temp"]) == {"reports": 2, "temp": 39.0}
     rows = [{**JFK, "event_timestamp": "2013-01-01T09:45Z"}]
@@ -130,6 +130,23 @@ def test_rows_that_replace_a_source_take_the_others_away(repo: Repo) -> None:
     assert repo.lookup(JFK, ["weather:temp", "counts:reports"]) == {"temp": 41.0, "reports": 2}
 
 
+def test_an_emptied_source_is_empty(repo: Repo) -> None:
+    repo.load("reports", [], replace=True)
+    assert repo.lookup(JFK, TEMP) == {"temp": None}, "nothing was there before either"
+    repo.load("reports", [report("2013-01-01T10:00Z")])
+    repo.advance("1m")
+    for _ in range(2):
+        repo.load("reports", [], replace=True)
+        with pytest.raises(UsageError, match="no run has read them"):
+            repo.lookup(JFK, TEMP)
+        runs = repo.advance("1m").runs
+        assert {(run.state, run.rows_written, run.rows_quarantined) for run in runs} == {("published", 0, 0)}
+        assert repo.statuses(JFK, ["weather:temp", "counts:reports"]) == {"temp": "NOT_FOUND", "reports": "NOT_FOUND"}
+    repo.load("reports", [report("2013-01-01T11:00Z", temp=41.0)])
+    repo.advance("1m")
+    assert repo.lookup(JFK, ["weather:temp", "counts:reports"]) == {"temp": 41.0, "reports": 1}
+
+
 # -- what comes out ----------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +156,14 @@ def test_a_list_of_entities_is_answered_by_a_list(repo: Repo) -> None:
     rows = [JFK, {"airport": "XXX"}, {"airport": None}]
     assert repo.lookup(rows, TEMP) == [{"temp": 39.0}, {"temp": None}, {"temp": None}]
     assert [one["temp"] for one in repo.statuses(rows, TEMP)] == ["PRESENT", "NOT_FOUND", "NOT_FOUND"]
+
+
+def test_no_entities_have_no_answers(repo: Repo) -> None:
+    repo.load("reports", [report()])
+    repo.advance("1h")
+    assert (repo.lookup([], TEMP), repo.statuses([], model)) == ([], [])
+    with pytest.raises(UnknownNameError):
+        repo.lookup([], ["weather:tmp"])
 
 
 def test_a_service_joins_a_view_twice_and_training_equals_lookup(repo: Repo) -> None:
@@ -167,6 +192,24 @@ def test_rows_that_no_run_has_read_are_not_answered_for(repo: Repo) -> None:
         repo.lookup(JFK, TEMP)
     with pytest.raises(UsageError, match="'weather' cannot have them"):
         repo.training_set([{**JFK, "event_timestamp": NOON}], TEMP)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_later_rows_that_no_run_has_read_are_not_answered_for_either(repo: Repo, replace: bool) -> None:
+    repo.load("reports", [report("2013-01-01T10:00Z")])
+    repo.advance("1h")
+    repo.load("reports", [report("2013-01-01T09:00Z", airport="LGA")], replace=replace)
+    for ask in (
+        lambda: repo.lookup({"airport": "LGA"}, TEMP),
+        lambda: repo.statuses([], TEMP),
+        lambda: repo.training_set([{"airport": "LGA", "event_timestamp": NOON}], TEMP),
+    ):
+        with pytest.raises(UsageError, match=r"source 'reports'.*repo\.advance\(\.\.\.\) or repo\.materialize\(\)"):
+            ask()
+    repo.load("reports", [])
+    repo.materialize()
+    repo.load("reports", [])
+    assert repo.lookup({"airport": "LGA"}, TEMP) == {"temp": 39.0}, "no rows are nothing to read"
 
 
 def test_options_of_training_sets_go_through(repo: Repo) -> None:
