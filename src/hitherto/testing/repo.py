@@ -132,7 +132,7 @@ class Repo:
             rows: A list of dicts, or a pandas, Polars or Arrow table, or a Path to Parquet. In dicts, texts are taken as
                 instants and dates where the column is declared as one.
             partial: Whether columns may be absent: they are null then.
-            replace: Whether the rows are all that the source has from now on: what was loaded before is gone.
+            replace: Whether the rows are all that the source has from now on: what was loaded before is gone. No rows empty it.
 
         Raises:
             UnknownNameError: There is no such source.
@@ -312,7 +312,7 @@ class Repo:
         return found
 
     def _prepare(self, features: Features) -> dict[str, DataType]:
-        """Refuse to answer before the first run; views of sources without rows are published as empty.
+        """Refuse to answer for rows that no run has read; views of sources without rows are published as empty.
 
         Returns:
             The types of the entity columns that are asked for: keys and request fields.
