@@ -75,6 +75,15 @@ class Causes:
                 view.name, view.import_path, given, field.name, field.dtype,
             )  # fmt: skip
 
+    def gave_up(self, view: OnDemandFeatureView) -> None:
+        """A lookup has no time to find all the rows that fail."""
+        if self._is_new(view, "too many rows fail"):
+            logger.warning(
+                "On-demand feature view %r (%s) fails for too many rows of a lookup to tell them apart: rows that were not told apart are "
+                "ERROR too. Give null instead of failing, as cast(..., strict=False) does.",
+                view.name, view.import_path,
+            )  # fmt: skip
+
     def _is_new(self, view: OnDemandFeatureView, kind: str) -> bool:
         one = (view.name, view.source_hash, kind)
         if one in self._told:

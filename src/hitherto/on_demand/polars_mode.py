@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView
 from hitherto.errors import FunctionError, MissingExtraError
 from hitherto.on_demand.evaluation import Causes, Column, Values, by_position
+from hitherto.on_demand.samples import orders, sample_columns
 from hitherto.on_demand.values import can_be, conform_array, python_values
+from hitherto.types import INTEGER_RANGES, Bool, Bytes, DataType, Date, Float32, Float64, String
 
 if TYPE_CHECKING:
     import polars as pl
 
 _ROW = "__row"
+_PLAIN = frozenset((*INTEGER_RANGES, Bool, Float32, Float64, String, Bytes, Date))
+"""Types whose columns Polars takes from, and gives as, the Python values that a lookup has."""
+TRIES = 1_000
+"""How often a lookup may run one feature's expression to tell rows that fail from rows that do not: 0.2 seconds."""
+_PARTS = 4
+_FEW_ROWS = 1_000
 
 
 class PolarsEvaluator:
@@ -30,75 +41,124 @@ class PolarsEvaluator:
         self, view: OnDemandFeatureView, function: Callable[..., Any], parameters: Sequence[str], causes: Causes
     ) -> None:
         self._view, self._causes, self._parameters = view, causes, tuple(parameters)
-        self._kinds = {one.parameter: one.dtype for one in view.inputs}
-        self._expressions = expressions(view, function, parameters)
+        self._selections = {
+            name: made.alias(name) for name, made in expressions(view, function, self._parameters).items()
+        }
+        kinds = {one.parameter: one.dtype for one in view.inputs}
+        self._inputs = [(name, kinds[name], _plain(kinds[name])) for name in self._parameters]
+        self._outputs = [(field, _plain(field.dtype)) for field in view.schema]
 
     def of_lists(self, columns: Sequence[Sequence[Any]], rows: int) -> list[Values]:
         """See `Evaluator`."""
-        arrays = [
-            pa.array(column, self._kinds[name].arrow) for name, column in zip(self._parameters, columns, strict=True)
-        ]
-        made = zip(self._view.schema, self.of_arrow(arrays, rows), strict=True)
-        return [Values(python_values(field.dtype, one.values), one.errors) for field, one in made]
+        made = []
+        frame = self._frame(columns, rows)
+        whole = self._run(frame, tuple(self._selections), rows)
+        for field, plain in self._outputs:
+            if whole is not None and plain is not None and whole[field.name].dtype == plain:
+                made.append(Values(whole[field.name].to_list(), ()))
+            else:
+                one = self._column(frame, rows, field, whole, tries=TRIES)
+                made.append(Values(python_values(field.dtype, one.values), one.errors))
+        return made
 
     def of_arrow(self, columns: Sequence[pa.Array], rows: int) -> list[Column]:
         """See `Evaluator`."""
-        table = table_of(dict(zip(self._parameters, columns, strict=True)), rows)
-        whole = self._run(table, tuple(self._expressions))
-        made = []
-        for field in self._view.schema:
-            parts = [whole[field.name]] if whole is not None else list(self._parts(table, field.name))
-            values: list[pa.Array] = []
-            errors: list[int] = []
-            start = 0
-            for part in parts:
-                if isinstance(part, int):
-                    values.append(pa.nulls(part, field.dtype.arrow))
-                    errors += range(start, start + part)
-                    start += part
-                    continue
-                array, refused = conform_array(field.dtype, part)
-                if refused:
-                    self._causes.misfit(self._view, field, f"values of type {part.type}")
-                values.append(array)
-                errors += [start + row for row in refused]
-                start += len(part)
-            made.append(Column(pa.concat_arrays(values), errors))
-        return made
+        frame = frame_of(dict(zip(self._parameters, columns, strict=True)), rows)
+        whole = self._run(frame, tuple(self._selections), rows)
+        return [self._column(frame, rows, field, whole, tries=None) for field in self._view.schema]
 
-    def _run(self, table: pa.Table, names: Sequence[str]) -> dict[str, Any] | None:
+    def _frame(self, columns: Sequence[Sequence[Any]], rows: int) -> pl.DataFrame:
+        """The frame of a lookup, one row twice. By way of Arrow the columns of one row took most of a lookup's time."""
+        package = polars()
+        times = 2 if rows == 1 else 1
+        series = [package.Series(_ROW, [None] * rows * times, package.Int8)]
+        for (name, kind, plain), values in zip(self._inputs, columns, strict=True):
+            every = [*values] * times
+            given = (
+                package.Series(name, pa.array(every, kind.arrow))
+                if plain is None
+                else package.Series(name, every, plain)
+            )
+            series.append(given)
+        frame: pl.DataFrame = package.DataFrame(series)
+        return frame
+
+    def _column(
+        self, frame: pl.DataFrame, rows: int, field: Field, whole: pl.DataFrame | None, *, tries: int | None
+    ) -> Column:
+        parts = [(0, rows, whole[field.name])] if whole is not None else self._parts(frame, rows, field.name, tries)
+        values: list[pa.Array] = []
+        errors: list[int] = []
+        for start, count, part in parts:
+            if part is None:
+                values.append(pa.nulls(count, field.dtype.arrow))
+                errors += range(start, start + count)
+                continue
+            array, refused = conform_array(field.dtype, part.to_arrow())
+            if refused:
+                self._causes.misfit(self._view, field, f"values of type {part.dtype}")
+            values.append(array)
+            errors += [start + row for row in refused]
+        return Column(pa.concat_arrays(values), errors)
+
+    def _run(self, frame: pl.DataFrame, names: Sequence[str], rows: int) -> pl.DataFrame | None:
         """The columns of some features, or None if any of them failed."""
         try:
-            done = evaluated(table, {name: self._expressions[name] for name in names})
-        except _failures() as error:
+            return evaluated(frame, [self._selections[name] for name in names], rows)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  (a panic of Polars is no Exception)
             self._causes.raised(self._view, error)
             return None
-        return {name: done[name].to_arrow() for name in names}
 
-    def _parts(self, table: pa.Table, name: str) -> Iterator[Any]:
-        """A feature piece by piece: a column, or how many rows have failed. Halves are tried until the failing rows are alone."""
-        found = self._run(table, (name,))
-        if found is not None:
-            yield found[name]
-        elif table.num_rows <= 1:
-            yield table.num_rows
-        else:
-            half = table.num_rows // 2
-            yield from self._parts(table.slice(0, half), name)
-            yield from self._parts(table.slice(half), name)
+    def _parts(
+        self, frame: pl.DataFrame, rows: int, name: str, tries: int | None
+    ) -> list[tuple[int, int, pl.Series | None]]:
+        """A feature piece by piece: (first row, how many, their values or None where it fails).
+
+        What fails is tried in four parts, until the failing rows are alone: 4/3 tries for each row if all fail. The larger parts come
+        first, so that rows among which nothing fails are known before the tries are used up; then the rest is taken for failed.
+        """
+        waiting = deque([(0, rows)])
+        done: list[tuple[int, int, pl.Series | None]] = []
+        while waiting:
+            start, count = waiting.popleft()
+            if tries is not None:
+                tries -= 1
+                if tries < 0:
+                    self._causes.gave_up(self._view)
+                    done += [(start, count, None), *((*one, None) for one in waiting)]
+                    break
+            found = self._run(frame.slice(start, count), (name,), count)
+            if found is not None or count <= 1:
+                done.append((start, count, None if found is None else found[name]))
+                continue
+            bounds = [start + count * part // _PARTS for part in range(_PARTS + 1)]
+            waiting += [(low, high - low) for low, high in pairwise(bounds) if high > low]
+        return sorted(done, key=lambda one: one[0])
 
 
-def evaluated(table: pa.Table, named: Mapping[str, pl.Expr]) -> pl.DataFrame:
+def evaluated(frame: pl.DataFrame, selections: Sequence[pl.Expr], rows: int) -> pl.DataFrame:
     """Expressions over rows, each row as among any others.
 
-    A row alone is computed twice: Polars multiplies by the reciprocal where many rows are divided by a constant, and divides where it
+    A row alone, which may stand twice in the frame already, is computed twice: Polars multiplies by the reciprocal where many rows are divided by a constant, and divides where it
     takes both for scalars, which may differ in the last bit.
     """
-    alone = table.num_rows == 1
-    frame: pl.DataFrame = polars().from_arrow(table.take([0, 0]) if alone else table)
-    # Beside the frame's own columns, so that a constant is as long as they are.
-    done = frame.with_columns(**named).select(*named)
-    return done[:1] if alone else done
+    if rows == 1 and frame.height == 1:
+        # Each column for itself: of a frame of one row Polars knows that its columns are scalars, however often it is repeated.
+        frame = polars().DataFrame([column.clone().extend(column) for column in frame.get_columns()])
+    # Threads cost a few rows more than they bring.
+    select = frame.select_seq if rows <= _FEW_ROWS else frame.select
+    # Beside a column of the frame, so that a constant is as long as it is.
+    done = select([polars().col(_ROW), *selections])
+    return done[:1] if rows == 1 else done
+
+
+def _plain(kind: DataType) -> Any:
+    """The class of Polars for a type whose columns it takes from Python values, and gives as these; None for other types."""
+    if kind not in _PLAIN:
+        return None
+    return polars().from_arrow(pa.table({_ROW: pa.array([], kind.arrow)})).dtypes[0].base_type()
 
 
 def expressions(
@@ -108,7 +168,9 @@ def expressions(
     pl = polars()
     try:
         given = by_position(function)(*(pl.col(name) for name in parameters))
-    except _failures() as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise FunctionError(
             f"The function of on-demand feature view {view.name!r} raises {type(error).__name__}: {error}"
         ) from error
@@ -126,9 +188,10 @@ def expressions(
     return {name: given[name] if isinstance(given[name], pl.Expr) else pl.lit(given[name]) for name in names}
 
 
-def table_of(columns: Mapping[str, pa.Array], rows: int) -> pa.Table:
+def frame_of(columns: Mapping[str, pa.Array], rows: int) -> pl.DataFrame:
     """Columns called like parameters, and one of nulls, so that there are rows without any parameter."""
-    return pa.table({_ROW: pa.nulls(rows, pa.int8()), **columns})
+    frame: pl.DataFrame = polars().from_arrow(pa.table({_ROW: pa.nulls(rows, pa.int8()), **columns}))
+    return frame
 
 
 def polars() -> Any:
@@ -140,44 +203,56 @@ def polars() -> Any:
     return pl
 
 
-def _failures() -> tuple[type[BaseException], ...]:
-    # A panic of Polars is no Exception.
-    return (Exception, polars().exceptions.PanicException)
-
-
 def misfits(view: OnDemandFeatureView, function: Callable[..., Any]) -> Iterator[str]:
     """What is wrong with a function in polars mode, seen on rows made up here: its types, and rows that depend on other rows."""
-    from hitherto.on_demand.samples import sample_columns
-
     try:
         made = expressions(view, function, view.parameters)
     except FunctionError as error:
         yield str(error).partition(": ")[2] or str(error)
         return
     columns, rows = sample_columns({one.parameter: one.dtype for one in view.inputs})
-    table = table_of(columns, rows)
+    frame = frame_of(columns, rows)
     for field in view.schema:
-        expression = made[field.name]
+        expression = made[field.name].alias(field.name)
         try:
-            kind = evaluated(table.slice(0, 0), {field.name: expression})[field.name].to_arrow().type
+            kind = evaluated(frame[:0], [expression], 0)[field.name].to_arrow().type
             if not can_be(kind, field.dtype):
                 yield f"its expression for {field.name!r} gives {kind}, and the field is {field.dtype!r}."
                 continue
         except _failures() as error:
             yield f"its expression for {field.name!r} fails with {type(error).__name__}: {error}"
             continue
-        if _mixes_rows(table, field.name, expression):
+        if _mixes_rows(frame, expression):
             yield (
                 f"its expression for {field.name!r} gives a row another value when other rows stand beside it; "
                 "a lookup has other rows than a training set, so each value may depend on its own row alone."
             )
 
 
-def _mixes_rows(table: pa.Table, name: str, expression: pl.Expr) -> bool:
-    try:
-        whole = evaluated(table, {name: expression})[name]
-        alone = [evaluated(table.slice(row, 1), {name: expression})[name] for row in range(table.num_rows)]
-    except _failures():
-        # What fails for made-up rows may be right for real ones; such rows are told apart when it runs.
+def _failures() -> tuple[type[BaseException], ...]:
+    # A panic of Polars is no Exception.
+    return (Exception, polars().exceptions.PanicException)
+
+
+def _mixes_rows(frame: pl.DataFrame, expression: pl.Expr) -> bool:
+    """Whether a row has another value among others, in any of some orders, than it has alone."""
+    alone, rows = [], []
+    for row in range(frame.height):
+        try:
+            alone.append(evaluated(frame[row : row + 1], [expression], 1))
+            rows.append(row)
+        except _failures():
+            # What fails for made-up rows may be right for real ones; such rows are told apart when it runs.
+            continue
+    if not rows:
         return False
-    return not whole.equals(polars().concat(alone))
+    frame, wanted = frame[rows], polars().concat(alone)
+    for order in orders(len(rows)):
+        try:
+            found = evaluated(frame[order], [expression], len(order))
+        except _failures():
+            # Each of them can be computed.
+            return True
+        if not found.equals(wanted[order]):
+            return True
+    return False

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitherto.encoding.row_codec import decode_column, encode_fragment
-from hitherto.on_demand.samples import sample_columns
+from hitherto.on_demand.samples import orders, sample_columns
 from hitherto.on_demand.values import can_be, conform, conform_array, conformer, from_json, python_values
 from hitherto.types import (
     Bool,
@@ -199,13 +199,14 @@ def test_families_of_types() -> None:
     assert not can_be(pa.list_(pa.string()), List(Int32))
 
 
-def test_made_up_rows_have_different_values_and_a_null() -> None:
+def test_made_up_rows_have_equal_and_different_values_and_nulls_between_them() -> None:
     columns, count = sample_columns({repr(kind): kind for kind in VECTORS})
     for kind in VECTORS:
         values = columns[repr(kind)].to_pylist()
         assert len(values) == count
-        assert values.count(None) == 1
-        assert len(set(map(repr, values))) > 2
+        assert 0 < values.count(None) < count / 2
+        assert None in values[next(row for row, value in enumerate(values) if value is not None) : -1]
+        assert (3 if kind == Bool else 5) <= len(set(map(repr, values))) < count / 2
 
 
 def test_digits_are_counted_before_they_are_made() -> None:
@@ -234,3 +235,9 @@ def test_true_in_json_is_no_value_of_another_type(kind: DataType) -> None:
 
 def test_a_decimal_in_json_is_a_text_or_a_number() -> None:
     assert from_json(Decimal(10, 2), [[0, [1], 0], {}, 1.5]) == ([None, None, decimal.Decimal("1.50")], [0, 1])
+
+
+def test_orders_hold_each_row_once_and_differ() -> None:
+    found = orders(24)
+    assert all(sorted(one) == list(range(24)) for one in found)
+    assert len(set(map(tuple, found))) == len(found) == 4
