@@ -321,7 +321,7 @@ def on_demand_feature_view(
 def bind(view: OnDemandFeatureView, parameter: str) -> Input | str:
     """What a parameter is given, or what is wrong with it."""
     if parameter == NOW:
-        return Input(parameter, None, NOW, Timestamp)
+        return _instant(view)
     found: list[Input] = []
     offered: list[str] = []
     for source in (*view.projections, *view.request_sources):
@@ -340,6 +340,17 @@ def bind(view: OnDemandFeatureView, parameter: str) -> Input | str:
     return (
         f"its parameter {parameter!r} is neither an input of its sources nor {NOW!r}.{did_you_mean(parameter, offered)}"
     )
+
+
+def _instant(view: OnDemandFeatureView) -> Input | str:
+    """The instant, unless an input is called like it: nobody would see which of the two the function is given."""
+    for source in (*view.projections, *view.request_sources):
+        if NOW in source.feature_names:
+            return (
+                f"its parameter {NOW!r} is the instant, but {source.name!r} has an input of that name: call the parameter "
+                f"{source.name}__{NOW} if that is meant; if the instant is meant, rename the input or leave it out of sources=."
+            )
+    return Input(NOW, None, NOW, Timestamp)
 
 
 def offered_by(source: Held) -> Sequence[Field]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hitherto.definitions import signature
 from hitherto.definitions.collection import Definitions
+from hitherto.definitions.feature_view import FeatureViewProjection
 from hitherto.definitions.on_demand import OnDemandFeatureView, bind
 from hitherto.errors import Location, Problem
 from hitherto.types import DataType
@@ -21,7 +22,8 @@ def check(definitions: Definitions) -> Iterator[Problem]:
     - Each parameter is an input of one source, or `now`.
     - In python mode everything is annotated, with what the declared types are in Python; in polars mode nothing, or with pl.Expr.
     - A view whose keys come from other columns has a name of its own there.
-    - A request field has one type, wherever it stands, also that of the join key of its name.
+    - A request field has one type, wherever it stands, also that of the join key of its name, and of a column
+      that a key is taken from.
     """
     yield from _names(definitions)
     for view in definitions.on_demand_feature_views.values():
@@ -91,11 +93,27 @@ def _shown(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint).strip("'")
 
 
+def _moved_keys(definitions: Definitions) -> dict[str, tuple[DataType, str, Location | None]]:
+    """Columns that views take join keys from by with_join_key_map: name -> type, whose it is, where."""
+    moved: dict[str, tuple[DataType, str, Location | None]] = {}
+    taken = [one for service in definitions.feature_services.values() for one in service.projections]
+    taken += [one for view in definitions.on_demand_feature_views.values() for one in view.projections]
+    for one in taken:
+        if not isinstance(one, FeatureViewProjection):
+            continue
+        kinds = one.view.join_keys
+        for key, column in one.join_key_map.items():
+            owner = f"the column that {one.name!r} takes its key {key!r} from"
+            moved.setdefault(column, (kinds[key], owner, one.location))
+    return moved
+
+
 def _one_type_per_request_field(definitions: Definitions) -> Iterator[Problem]:
     seen: dict[str, tuple[DataType, str, Location | None]] = {}
     for entity in definitions.entities.values():
         for key, kind in entity.join_keys.items():
             seen.setdefault(key, (kind, f"the join key of entity {entity.name!r}", entity.location))
+    seen = {**_moved_keys(definitions), **seen}
     for view in definitions.on_demand_feature_views.values():
         for source in view.request_sources:
             for field in source.schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -99,10 +99,13 @@ class OnDemandPlan:
         Raises:
             RequestFieldError: One is missing, or a value is not of its type.
             JoinKeyError: The other columns are not the join keys.
+            NameCollisionError: A field that no function takes has the name of a feature.
         """
         fields = self.fields
         if columns.keys() != self.columns:
             check_columns(plan, [name for name in columns if name not in self.accepted or name in plan.join_keys])
+            # Those that no function takes too: what is sent is in the answer.
+            _refuse_field_names(plan.columns, columns)
         taken = {}
         for name, kind in fields.items():
             if name not in columns:
@@ -297,7 +300,7 @@ def _reads_into(slots: Sequence[Slot], steps: Sequence[Step]) -> tuple[int, ...]
     return tuple(found)
 
 
-def _refuse_field_names(columns: Sequence[FeatureColumn], fields: Mapping[str, DataType]) -> None:
+def _refuse_field_names(columns: Sequence[FeatureColumn], fields: Collection[str]) -> None:
     for column in columns:
         if column.name in fields:
             raise NameCollisionError(

@@ -307,6 +307,35 @@ def test_names_keys_and_request_fields_mean_one_thing() -> None:
     assert "give that a name of its own with .with_name(...)" in problems(made(g, moved, name="a"))
     renamed = moved.with_name("traffic")
     assert "which is the name of another view" in problems(made(g, renamed, name="a"), TRAFFIC)
+    field = RequestSource("field", schema=[Field("alternate", Int64), Field("wind", Float64)])
+    said = problems(made(g, field, name="a"), WEATHER, FeatureService("service", features=[renamed]))
+    assert "its field 'alternate' is Int64, but the column that 'traffic' takes its key 'airport' from" in said
+
+    def h(field__wind: float | None) -> float | None:
+        return field__wind
+
+    assert "its field 'alternate' is Int64, but the column" in problems(made(h, field, renamed, name="a"), WEATHER)
+    same = RequestSource("field", schema=[Field("alternate", String), Field("wind", Float64)])
+    assert discovery.collect([made(h, same, renamed, name="a"), WEATHER]).on_demand_feature_views
+
+
+def test_an_input_called_now_is_not_taken_for_the_instant_nor_the_other_way_round() -> None:
+    clock = RequestSource("clock", schema=[Field("now", Timestamp)])
+
+    def f(now: datetime) -> float | None:
+        return None
+
+    def g(clock__now: datetime | None) -> float | None:
+        return None
+
+    said = problems(made(f, clock))
+    assert (
+        "its parameter 'now' is the instant, but 'clock' has an input of that name: call the parameter clock__now"
+        in said
+    )
+    named = made(g, clock)
+    assert [one.is_now for one in named.inputs] == [False]
+    assert discovery.collect([named]).on_demand_feature_views
 
 
 def test_a_projection_hides_what_it_leaves_out() -> None:

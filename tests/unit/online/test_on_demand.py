@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -176,6 +177,22 @@ def test_plans_need_the_functions_and_names_of_their_own(trips: Project) -> None
     with pytest.raises(NameCollisionError, match="the request field and the feature 'same:level'"):
         plan_lookup(clashing, ["same:level"], functions=lambda: functions)
     assert plan_lookup(clashing, ["same:level"], full_feature_names=True, functions=lambda: functions).on_demand
+
+
+def test_a_field_that_no_function_takes_is_refused_if_it_is_sent_and_named_like_a_feature(trips: Project) -> None:
+    asked = {"sensor": ["a"], "limit": [1.0], "departs_at": [None], "label": [None]}
+    functions = trips.store.functions
+    plan = plan_lookup(trips.store.registry.snapshot(), ["fragile:half", "readings:note"], functions=lambda: functions)
+    assert plan.on_demand is not None
+    named = replace(plan.columns[1], name="departs_at")
+    clashing = replace(plan, columns=(plan.columns[0], named))
+    taken = {name: asked[name] for name in ("sensor", "limit", "label")}
+    assert plan.on_demand.take(clashing, taken, json=False)
+    with pytest.raises(
+        NameCollisionError, match="called 'departs_at': the request field and the feature 'readings:note'"
+    ):
+        plan.on_demand.take(clashing, asked, json=False)
+    assert plan.on_demand.take(plan, asked, json=False)
 
 
 def test_lookups_equal_retrieval(trips: Project) -> None:
