@@ -127,7 +127,7 @@ class PythonEvaluator:
                 raise
             # A user's function can raise anything: a panic of Rust, asyncio's CancelledError and SystemExit are no Exception. It is
             # called without waiting for anything, so what it raises is its own; only Ctrl-C comes from without.
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001  (a user's code can raise anything)
                 self._causes.raised(self._view, error)
                 results.append(MISSING)
         return [self._feature(number, results) for number in range(len(self._fields))]
@@ -182,7 +182,7 @@ def _given(name: str, result: Any) -> Any:
     """A feature of what may be a Mapping, whose methods are a user's too."""
     try:
         return result.get(name, MISSING) if isinstance(result, Mapping) else MISSING
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001  (a user's code can raise anything)
         return MISSING
 
 
@@ -198,5 +198,5 @@ def _alone(field: Field, results: Sequence[Any]) -> Sequence[Any]:
 def _names_only(name: str, result: Any) -> bool:
     try:
         return isinstance(result, Mapping) and set(result) == {name}
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001  (a user's code can raise anything)
         return False

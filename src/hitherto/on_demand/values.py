@@ -85,7 +85,7 @@ def conform(kind: DataType, values: Sequence[Any]) -> tuple[list[Any], list[int]
         try:
             taken.append(None if value is None else _conformed(kind, value))
         # Not only what the types' own rules raise: the value can be an object of any class.
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  (its class can be a user's)
             taken.append(None)
             refused.append(row)
     return taken, refused

@@ -331,7 +331,7 @@ class Exchange:
             self._request = request = lookups.begin(self.body)
             lookups.store.ask(request.reads, self.take)
         # Whatever it is: nothing of a fault may reach the client, and without an answer the client would wait for ever.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (told above)
             self.refuse(error)
             _raise_if_it_ends(error)
         if not self.head:
@@ -349,7 +349,7 @@ class Exchange:
         try:
             self.answer = lookups.finish(request, found, began=self._began)
         # Whatever it is: nobody else answers this client, and the other lookups of the store's batch still wait.
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (told above)
             self.refuse(error)
             _raise_if_it_ends(error)
             return
