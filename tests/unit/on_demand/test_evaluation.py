@@ -36,7 +36,7 @@ class _NoValue:
     def __eq__(self, other: object) -> bool:
         raise _Strange
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it is to have none
 
 
 class _Strange(Exception):
