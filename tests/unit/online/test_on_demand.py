@@ -180,7 +180,7 @@ def test_plans_need_the_functions_and_names_of_their_own(trips: Project) -> None
 
 
 def test_a_field_that_no_function_takes_is_refused_if_it_is_sent_and_named_like_a_feature(trips: Project) -> None:
-    asked = {"sensor": ["a"], "limit": [1.0], "departs_at": [None], "label": [None]}
+    asked: dict[str, Any] = {"sensor": ["a"], "limit": [1.0], "departs_at": [None], "label": [None]}
     functions = trips.store.functions
     plan = plan_lookup(trips.store.registry.snapshot(), ["fragile:half", "readings:note"], functions=lambda: functions)
     assert plan.on_demand is not None
