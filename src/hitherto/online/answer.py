@@ -13,7 +13,6 @@ import msgspec
 
 from hitherto.encoding.row_codec import NULL, ROW_SEPARATOR, SEPARATOR
 from hitherto.errors import OnlineStoreError
-from hitherto.on_demand.values import copied
 from hitherto.online.plan import EPOCH_JSON
 from hitherto.timeline import to_datetime
 
@@ -142,6 +141,9 @@ class Answer:
             # What functions were given is kept; who changes a list of an answer changes that answer only.
             for column in self.plan.columns:
                 if column.kind.is_nested:
+                    # Here, because that room loads pyarrow, which other lookups do without.
+                    from hitherto.on_demand.values import copied
+
                     columns[column.name] = [copied(column.kind, value) for value in columns[column.name]]
         for default in self.plan.defaults:
             name = self.plan.columns[default.column].name

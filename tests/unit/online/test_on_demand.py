@@ -26,7 +26,7 @@ EVERY_FEATURE = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Nobody changes it; the clock stands at hour 24."""
     one = Project(tmp_path_factory.mktemp("trips") / "project", '[offline]\nmemory_limit = "512MB"\nthreads = 2\n')

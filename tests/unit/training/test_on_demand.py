@@ -20,7 +20,7 @@ from journeys.projects import Project, hour, micros, table
 ROWS = [("a", 1, 1.0, "one"), ("a", 5, 5.0, None), ("b", 3, float("nan"), "three"), ("old", 0, 0.0, "")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trips(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """Nobody changes it."""
     one = Project(tmp_path_factory.mktemp("trips") / "project", '[offline]\nmemory_limit = "512MB"\nthreads = 2\n')
