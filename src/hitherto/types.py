@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -219,6 +219,22 @@ def _arrow(kind: DataType) -> pa.DataType:
         String: pa.string(), Bytes: pa.binary(), Date: pa.date32(), Timestamp: pa.timestamp("us", tz="UTC"),
     }  # fmt: skip
     return simple[kind]
+
+
+def copied(kind: DataType, value: Any) -> Any:
+    """A value of the type that shares no list or dict with the given one.
+
+    >>> value = [[1], None]
+    >>> copy = copied(List(List(Int64)), value)
+    >>> copy == value, copy[0] is value[0]
+    (True, False)
+    """
+    if isinstance(kind, ListType) and value is not None:
+        return [copied(kind.element, one) for one in value] if kind.element.is_nested else list(value)
+    if isinstance(kind, StructType) and value is not None:
+        inner = dict(kind.fields)
+        return {name: copied(inner[name], one) for name, one in value.items()}
+    return value
 
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

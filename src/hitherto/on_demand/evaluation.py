@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from hitherto.definitions.field import Field
 from hitherto.definitions.on_demand import OnDemandFeatureView
-from hitherto.on_demand.values import MISSING, conformer, copied, python_values
-from hitherto.types import StructType
+from hitherto.on_demand.values import MISSING, conformer, python_values
+from hitherto.types import StructType, copied
 
 BATCH_ROWS = 65_536
 """Rows that are Python values at one time."""

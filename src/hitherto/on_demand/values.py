@@ -182,23 +182,6 @@ def _whole(value: float | Decimal) -> int:
     return whole
 
 
-def copied(kind: DataType, value: Any) -> Any:
-    """A value of the type that shares no list or dict with the given one.
-
-    >>> from hitherto.types import Int64, List
-    >>> value = [[1], None]
-    >>> copy = copied(List(List(Int64)), value)
-    >>> copy == value, copy[0] is value[0]
-    (True, False)
-    """
-    if isinstance(kind, ListType) and value is not None:
-        return [copied(kind.element, one) for one in value] if kind.element.is_nested else list(value)
-    if isinstance(kind, StructType) and value is not None:
-        inner = dict(kind.fields)
-        return {name: copied(inner[name], one) for name, one in value.items()}
-    return value
-
-
 def python_values(kind: DataType, array: pa.Array) -> list[Any]:
     """A column as Python values, as a lookup decodes them: times in `datetime.UTC`, whatever zone Arrow's have."""
     if kind == Timestamp:

@@ -15,6 +15,7 @@ from hitherto.encoding.row_codec import NULL, ROW_SEPARATOR, SEPARATOR
 from hitherto.errors import OnlineStoreError
 from hitherto.online.plan import EPOCH_JSON
 from hitherto.timeline import to_datetime
+from hitherto.types import copied
 
 if TYPE_CHECKING:
     from hitherto.online.plan import FeatureColumn, LookupPlan, ViewRead
@@ -141,13 +142,10 @@ class Answer:
             # What functions were given is kept; who changes a list of an answer changes that answer only.
             for column in self.plan.columns:
                 if column.kind.is_nested:
-                    # Here, because that room loads pyarrow, which other lookups do without.
-                    from hitherto.on_demand.values import copied
-
                     columns[column.name] = [copied(column.kind, value) for value in columns[column.name]]
         for default in self.plan.defaults:
             name = self.plan.columns[default.column].name
-            columns[name] = [default.copy if value is None else value for value in columns[name]]
+            columns[name] = [copied(default.kind, default.value) if value is None else value for value in columns[name]]
         if include_metadata:
             for column in self.plan.columns:
                 times = self.event_times(column)

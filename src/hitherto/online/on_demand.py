@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,7 +51,7 @@ class Slot:
         """The values, with the default where there is none."""
         if self.default is None or None not in values:
             return values
-        return [deepcopy(self.default) if value is None else value for value in values]
+        return [self.default if value is None else value for value in values]
 
 
 @dataclass(frozen=True)

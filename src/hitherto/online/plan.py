@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +113,8 @@ class Default:
     """Index among the plan's columns."""
     fragment: bytes
     value: Any
-    nested: bool
-
-    @property
-    def copy(self) -> Any:
-        """The value for an answer, which its caller may change."""
-        return deepcopy(self.value) if self.nested else self.value
+    """An answer gets a copy, which its caller may change."""
+    kind: DataType
 
 
 @dataclass(frozen=True)
@@ -220,7 +215,7 @@ def _defaults(projections: Sequence[ServedProjection], columns: Sequence[Feature
     for number, column in enumerate(columns):
         value = projections[column.view].defaults.get(column.reference.rpartition(":")[2])
         if value is not None:
-            yield Default(number, encode_fragment(column.kind, value), value, column.kind.is_nested)
+            yield Default(number, encode_fragment(column.kind, value), value, column.kind)
 
 
 def plan_lookup(

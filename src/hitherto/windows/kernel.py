@@ -327,7 +327,7 @@ def _taken(slices: Slices, places: np.ndarray) -> pa.Array:
 
 def _last_n(slices: Slices, n: int) -> pa.Array:
     counts = np.minimum(slices.counts, n)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = prefix_sums(counts)
     return last_values(slices, offsets, np.repeat(slices.ends - offsets[1:], counts) + np.arange(offsets[-1]))
 
 

@@ -40,7 +40,7 @@ def count_below(
     array([2, 1])
     """
     found = np.zeros(len(begins), dtype=np.int64)
-    for bit, _, zeros in _levels(values, bits):
+    for bit, zeros in _levels(values, bits):
         from_, to = zeros.take(begins), zeros.take(ends)
         ones = (limits >> bit & 1).astype(bool)
         found += np.where(ones, to - from_, 0)
@@ -56,7 +56,7 @@ def kth_least(values: np.ndarray, begins: np.ndarray, ends: np.ndarray, k: np.nd
     array([5, 1])
     """
     found = np.zeros(len(begins), dtype=np.int64)
-    for bit, _, zeros in _levels(values, bits):
+    for bit, zeros in _levels(values, bits):
         from_, to = zeros.take(begins), zeros.take(ends)
         ones = k >= to - from_
         k = np.where(ones, k - (to - from_), k)
@@ -82,7 +82,7 @@ def kth_least_of_difference(
     """
     found = np.zeros(len(k), dtype=np.int64)
     came, gone = ends
-    for (bit, _, zeros), (_, _, other) in zip(_levels(values[0], bits), _levels(values[1], bits), strict=True):
+    for (bit, zeros), (_, other) in zip(_levels(values[0], bits), _levels(values[1], bits), strict=True):
         # On each level a key's slices begin at the same place in both, so that what is before them cancels out.
         to, other_to = zeros.take(came), other.take(gone)
         ones = k >= to - other_to
@@ -93,8 +93,8 @@ def kth_least_of_difference(
     return found
 
 
-def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """A wavelet matrix, level by level from the highest bit: which values have a zero there, and how many before each place.
+def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray]]:
+    """A wavelet matrix, level by level from the highest bit: how many values before each place have a zero there.
 
     From level to level the values with a zero go to the front and those with a one behind them, each in their order; so a slice's zeros, and
     its ones, are slices of the next level.
@@ -103,7 +103,7 @@ def _levels(values: np.ndarray, bits: int) -> Iterator[tuple[int, np.ndarray, np
         zero = (values >> bit & 1) == 0
         zeros = np.zeros(len(values) + 1, dtype=np.int64)
         np.cumsum(zero, out=zeros[1:])
-        yield bit, zero, zeros
+        yield bit, zeros
         if bit:
             values = np.concatenate([values[zero], values[~zero]])
 

@@ -19,7 +19,9 @@ import pyarrow as pa
 
 from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.search import in_threads, last_at_most
+from hitherto.windows.exact import prefix_sums
 from hitherto.windows.kernel import Column, compute
+from hitherto.windows.order import greatest_so_far
 from hitherto.windows.placing import Output
 from hitherto.windows.standing import Lives, Standing, compute_standing
 
@@ -215,7 +217,7 @@ class _Chunk:
 
     @staticmethod
     def _any(rows: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        before = np.concatenate([[0], np.cumsum(rows)])
+        before = prefix_sums(rows)
         among: np.ndarray = before.take(ends) > before.take(begins)
         return among
 
@@ -224,7 +226,7 @@ class _Chunk:
         newest = np.where(windows.ends > windows.begins[self._longest], windows.ends - 1, -1)
         bounds, columns = self._rows.bounds, self._rows.columns
         if self._rows.versions and not self._counted.all():
-            before = np.concatenate([[0], np.cumsum(self._counted)])
+            before = prefix_sums(self._counted)
             columns = {name: column.filter(pa.array(self._counted)) for name, column in columns.items()}
             begins = {window: before.take(places) for window, places in windows.begins.items()}
             windows = _Windows(before.take(windows.firsts), begins, before.take(windows.ends))
@@ -345,7 +347,7 @@ class _Chunk:
     def _of_spelled(self, windows: _Windows, times: np.ndarray, features: Sequence[WindowedFeature]) -> list[pa.Array]:
         rows, widest = self._rows, windows.widest
         lengths = windows.ends - widest
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        offsets = prefix_sums(lengths)
         asking = np.repeat(np.arange(len(times)), lengths)
         places = np.arange(offsets[-1]) + np.repeat(widest - offsets[:-1], lengths)
         seen = np.ones(len(places), dtype=bool)
@@ -418,18 +420,10 @@ def _running(values: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.nda
     same_key[bounds[:-1]] = False
     if not (same_key[1:] & (values[1:] < values[:-1])).any():
         return values, values
-    lengths = np.diff(bounds)
-    greatest, least = values.copy(), values.copy()
-    behind = np.arange(len(values)) - np.repeat(bounds[:-1], lengths)
-    ahead = np.repeat(lengths, lengths) - behind
-    step = 1
-    while step < lengths.max():
-        # Each step doubles how many rows a value has seen.
-        greatest[step:] = np.where(
-            behind[step:] >= step, np.maximum(greatest[step:], greatest[:-step]), greatest[step:]
-        )
-        least[:-step] = np.where(ahead[:-step] > step, np.minimum(least[:-step], least[step:]), least[:-step])
-        step *= 2
+    last = np.append(~same_key[1:], True)[: len(values)]
+    greatest = greatest_so_far(values, ~same_key)
+    # The same from the other side, of numbers that are the smaller the greater these are.
+    least = -greatest_so_far(-values[::-1], last[::-1])[::-1]
     return greatest, least
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from hitherto.definitions.aggregation import WindowedFeature
 from hitherto.encoding.staircase import NUMBER_BYTES, TIME_BYTES
 from hitherto.types import DataType
+from hitherto.windows.exact import prefix_sums
 from hitherto.windows.kernel import Column, compute
 
 Encode = Callable[[Sequence[tuple[pa.Array, DataType]]], list[pa.Array]]
@@ -116,7 +117,7 @@ class Steps:
 
     def ahead_of_last(self, values: pa.Array, count: int) -> Steps:
         """Without those at which the last `count` values are the same as at the next step: there are so many behind it."""
-        before = np.concatenate([[0], np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))])
+        before = prefix_sums(values.is_valid().to_numpy(zero_copy_only=False))
         left = before.take(self.ends) - before.take(self.begins)
         same = np.append(left[1:] >= count, False) & ~self.last_of_key
         return Steps(self.rows, self.chosen[~same]) if same.any() else self
@@ -228,13 +229,13 @@ class _Stairs:
         lasts = steps.numbers[named].astype("<u4")
         # One more offset than fragments: that of their end.
         counts = steps.counts + 1
-        bounds = np.concatenate([[0], np.cumsum(counts)])
+        bounds = prefix_sums(counts)
         places = np.arange(bounds[-1]) - np.repeat(bounds[:-1] - steps.bounds[:-1], counts)
         base = starts + self._numbers - self._offsets.take(steps.bounds[:-1])
         offsets = (self._offsets.take(places) + np.repeat(base, counts)).astype("<u4")
         return [
             _bytes(heads, 2 * np.arange(len(heads) + 1)),
-            _bytes(lasts, np.concatenate([[0], np.cumsum(self._named)])),
+            _bytes(lasts, prefix_sums(self._named)),
             _bytes(offsets, bounds),
             _grouped(self._fragments, steps.bounds),
         ]

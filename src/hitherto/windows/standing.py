@@ -199,7 +199,7 @@ def _last(standing: Standing) -> pa.Array:
 
 def _last_n(standing: Standing, n: int) -> pa.Array:
     counts = np.minimum(standing.counts, n)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
+    offsets = prefix_sums(counts)
     k = np.repeat(standing.counts - offsets[1:], counts) + np.arange(offsets[-1])
     which = np.repeat(np.arange(len(counts)), counts)
     return last_values(standing, offsets, standing.in_order_of_rows(which, k))

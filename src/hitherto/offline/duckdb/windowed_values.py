@@ -23,6 +23,7 @@ from hitherto.offline.plan import SegmentRead
 from hitherto.sql import quote, timestamp
 from hitherto.timeline import MIN_INSTANT, Interval
 from hitherto.types import DataType
+from hitherto.windows.exact import prefix_sums
 from hitherto.windows.staircase import KeyRows, values
 
 logger = logging.getLogger("hitherto")
@@ -203,7 +204,7 @@ def _values(chunk: pa.Table, view: FeatureView, encoder: Encoder, *, end: int) -
     if not gone.all():
         # A key that is gone has one row, of nulls.
         rest = {name: column.filter(there) for name, column in columns.items()}
-        before = np.concatenate([[0], np.cumsum(there.to_numpy(zero_copy_only=False))])
+        before = prefix_sums(there.to_numpy(zero_copy_only=False))
         remaining = np.append(before.take(bounds[:-1][~gone]), before[-1])
         stairs = _stairs(remaining, times[0].filter(there), rest, heads.filter(pa.array(~gone)), view, encoder, end=end)
         places = np.cumsum(~gone) - 1
