@@ -131,7 +131,7 @@ def get_online_features(
         typer.Option(
             "--entity",
             metavar="KEY=VALUE",
-            help="A key of the entity row; repeat for more keys, or a key for more rows.",
+            help="A key of the entity row, or a request field; repeat for more of them, or one for more rows.",
         ),
     ] = None,
     entities: Annotated[
