@@ -140,9 +140,8 @@ class Answer:
             columns[name] = decoded[view][position]
         if self.plan.on_demand is not None:
             # What functions were given is kept; who changes a list of an answer changes that answer only.
-            for column in self.plan.columns:
-                if column.kind.is_nested:
-                    columns[column.name] = [copied(column.kind, value) for value in columns[column.name]]
+            for name, kind in self.plan.on_demand.nested:
+                columns[name] = [copied(kind, value) for value in columns[name]]
         for default in self.plan.defaults:
             name = self.plan.columns[default.column].name
             columns[name] = [copied(default.kind, default.value) if value is None else value for value in columns[name]]

@@ -91,6 +91,8 @@ class OnDemandPlan:
     """How values from JSON (True) and from Python (False) become those of a field's type."""
     steps: tuple[Step, ...]
     computed: tuple[ComputedRead, ...]
+    nested: tuple[tuple[str, DataType], ...]
+    """Columns of the answer, stored ones too, whose values are lists or dicts, with their types."""
 
     def take(self, plan: LookupPlan, columns: Mapping[str, Sequence[Any]], *, json: bool) -> Mapping[str, list[Any]]:
         """The request fields among the entity columns, in their types.
@@ -252,7 +254,8 @@ def plan_on_demand(
     fields = computations.fields
     conformers = {json: {name: conformer(kind, json=json) for name, kind in fields.items()} for json in (False, True)}
     needed = frozenset((*fields, *requested.key_columns))
-    on_demand = OnDemandPlan(fields, needed, computations.accepted, conformers, tuple(steps), tuple(computed))
+    nested = tuple((one.name, one.kind) for one in columns if one.kind.is_nested)
+    on_demand = OnDemandPlan(fields, needed, computations.accepted, conformers, tuple(steps), tuple(computed), nested)
     return assemble(projections, columns, on_demand)
 
 
